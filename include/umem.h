@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * User memory for RDMA drivers: pinned, or not pinned, and a way to the bytes
+ * either way.
+ *
+ * Glossary
+ *	umem		one range of one process's memory, opened by a driver
+ *	owner		the mm whose addresses the range is made of
+ *	pinned		every page held long term, charged to RLIMIT_MEMLOCK
+ *	unpinned	nothing held per page; each access goes through the
+ *			owner's page tables, faults included
+ *
+ * The rule of contexts: who may call what
+ *	owner's own system call	sleeping flavour
+ *	softirq, timer, atomic	_nowait flavour only
+ *	worker			sleeping flavour, between umem_worker_enter() and
+ *				umem_worker_leave()
+ *
+ * A _nowait accessor that answers -EAGAIN has lost nothing: hand the work to a
+ * worker that enters umem->mm and call the sleeping flavour there. An accessor
+ * that fails half-way may have moved part of the bytes; doing it again is right.
+ */
+#ifndef UMEM_H
+#define UMEM_H
+
+#include <linux/spinlock_types.h>
+#include <linux/types.h>
+
+struct device;
+struct iov_iter;
+struct mm_struct;
+struct sg_table;
+struct task_struct;
+struct umem_pinned;
+struct umem_resident;
+
+/* How a range is opened. */
+enum umem_flags {
+	UMEM_READ	= 0,		/* the range will only be read */
+	UMEM_WRITE	= 1 << 0,	/* the range may be written */
+};
+
+/* The range is the owner's whole address space: offset is address. */
+#define UMEM_WHOLE_MM	SIZE_MAX
+
+/**
+ * struct umem - a range of user memory
+ * @mm: the owner; held by mmgrab(), so the struct is valid while the umem is,
+ *	but the address space behind it may be gone
+ * @addr: user address of the first byte
+ * @length: bytes in the range
+ * @writable: opened with UMEM_WRITE
+ * @pinned: pages, scatter table and DMA mapping; NULL when nothing is pinned
+ * @resident: pages known to be mapped, copied from without a fault; NULL until
+ *	    the first access that was handed to a worker
+ *
+ * The fields are constant after the open, @resident excepted.
+ */
+struct umem {
+	struct mm_struct	*mm;
+	unsigned long		addr;
+	size_t			length;
+	bool			writable;
+	struct umem_pinned	*pinned;
+	struct umem_resident	*resident;
+};
+
+/**
+ * umem_get - pin user memory of the calling process
+ * @dma_dev: device to DMA-map the pages for, or NULL when no DMA is done
+ * @addr: user address of the first byte; need not be page aligned
+ * @length: bytes; not 0
+ * @flags: enum umem_flags
+ * @dma_attrs: DMA_ATTR_* passed to the mapping as they are
+ *
+ * The pages are pinned long term (FOLL_LONGTERM) and charged to the caller's
+ * RLIMIT_MEMLOCK unless it has CAP_IPC_LOCK. Contiguous pages are merged in the
+ * scatter table. May sleep; a fatal signal ends it.
+ *
+ * Return: the umem, to be given to umem_release(), or ERR_PTR():
+ * -EINVAL (range empty or wraps), -ENOMEM (limit or memory), -EFAULT (unmapped,
+ * or not writable with UMEM_WRITE), -EINTR.
+ */
+struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
+		      unsigned int flags, unsigned long dma_attrs);
+
+/**
+ * umem_open - open user memory of the calling process without pinning it
+ * @addr: user address of the first byte
+ * @length: bytes, not 0; UMEM_WHOLE_MM (with @addr 0) for all of the process
+ * @flags: enum umem_flags
+ *
+ * Costs O(VMAs) and holds nothing per page. The range must be mapped now, and be
+ * writable with UMEM_WRITE, so that a bad registration fails at once, as in
+ * umem_get(). What pinning refuses for its own reasons, a copy does not: device
+ * memory mapped into the process, files on DAX. May sleep.
+ *
+ * Return: the umem, to be given to umem_release(), or ERR_PTR():
+ * -EINVAL, -ENOMEM, -EFAULT, -EINTR.
+ */
+struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
+
+/**
+ * umem_release - close a range
+ * @umem: from umem_get() or umem_open(); may be NULL or ERR_PTR()
+ *
+ * Unmaps, dirties (when writable), unpins and uncharges; works after the owner's
+ * exit. No access may be under way. May sleep.
+ */
+void umem_release(struct umem *umem);
+
+/**
+ * umem_sg_table - the scatter table of a pinned range
+ * @umem: from umem_get()
+ *
+ * Return: the table, DMA-mapped if a device was given; NULL when unpinned.
+ */
+struct sg_table *umem_sg_table(const struct umem *umem);
+
+/**
+ * umem_pinned_pages - pages this range holds pinned
+ * @umem: any range
+ *
+ * Return: number of pages, 0 when unpinned.
+ */
+unsigned long umem_pinned_pages(const struct umem *umem);
+
+/**
+ * umem_read, umem_write - copy between a range and a kernel buffer, may fault
+ * @umem: the range
+ * @off: offset of the first byte in the range
+ * @dst: kernel buffer
+ * @src: kernel buffer
+ * @len: bytes, at most INT_MAX
+ *
+ * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned.
+ * Return: 0; -EFAULT (out of the range, unmapped, read-only, owner dead or
+ * worker interrupted); -EAGAIN when the caller is not on the owner's mm.
+ */
+int umem_read(struct umem *umem, size_t off, void *dst, size_t len);
+int umem_write(struct umem *umem, size_t off, const void *src, size_t len);
+
+/**
+ * umem_read_nowait, umem_write_nowait - the same, never sleeping
+ *
+ * Context: any but hard interrupt and NMI.
+ * Return: as above; -EAGAIN when a worker has to do it.
+ */
+int umem_read_nowait(struct umem *umem, size_t off, void *dst, size_t len);
+int umem_write_nowait(struct umem *umem, size_t off, const void *src,
+		      size_t len);
+
+/**
+ * umem_read_iter, umem_write_iter - the same with an iov_iter at the other end
+ * @iter: of kernel memory (ITER_KVEC or ITER_BVEC), with @len bytes left at
+ *	  least; advanced by what was moved, even on failure
+ * @nowait: which flavour
+ *
+ * umem_read_iter() moves user bytes into @iter, umem_write_iter() moves @iter's
+ * bytes to the user.
+ *
+ * Return: as above; -EINVAL for another kind of @iter or one too short.
+ */
+int umem_read_iter(struct umem *umem, size_t off, struct iov_iter *iter,
+		   size_t len, bool nowait);
+int umem_write_iter(struct umem *umem, size_t off, struct iov_iter *iter,
+		    size_t len, bool nowait);
+
+/* 8-byte atomic operations on user memory, host byte order. */
+enum umem_atomic_op {
+	UMEM_ATOMIC_CAS,	/* store @a if the old value equals @b */
+	UMEM_ATOMIC_FAA,	/* add @a */
+	UMEM_ATOMIC_WRITE,	/* store @a; no old value needed */
+};
+
+/**
+ * umem_atomic - one atomic operation on 8 aligned bytes of a range
+ * @umem: the range, opened with UMEM_WRITE
+ * @off: offset; the address must be a multiple of 8
+ * @op: what to do
+ * @a: operand, see enum umem_atomic_op
+ * @b: compare operand
+ * @old: the value before, may be NULL
+ * @nowait: which flavour
+ *
+ * Atomic against the owner's own atomic instructions on that word. No page is
+ * held.
+ *
+ * Return: as umem_write(); -EINVAL when not aligned.
+ */
+int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
+		u64 b, u64 *old, bool nowait);
+
+/**
+ * struct umem_worker - one kernel thread's stay in an owner's mm
+ * @lock: guards @task and @stop
+ * @task: the thread that is inside, or NULL
+ * @mm: the mm it is in, held by mmget() for the stay
+ * @stop: enter no more
+ */
+struct umem_worker {
+	spinlock_t		lock;	/* guards @task and @stop */
+	struct task_struct	*task;
+	struct mm_struct	*mm;
+	bool			stop;
+};
+
+void umem_worker_init(struct umem_worker *w);
+
+/**
+ * umem_worker_enter - let this kernel thread (a work item will do) use @mm
+ * @w: the worker; not inside yet
+ * @mm: the owner, held by mmgrab() at least
+ *
+ * Once per batch of accesses. While inside, the thread is killable by
+ * umem_worker_interrupt() only.
+ *
+ * Return: 0; -ESRCH when the owner's address space is gone; -EINTR after
+ * umem_worker_interrupt().
+ */
+int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm);
+
+/** umem_worker_leave - end the stay. May sleep (last user of the mm). */
+void umem_worker_leave(struct umem_worker *w);
+
+/**
+ * umem_worker_interrupt - end a fault that takes its time, for tear-down
+ * @w: the worker
+ *
+ * A fault under way (userfaultfd, FUSE, swap) ends with -EFAULT as soon as it
+ * can be killed, and no umem_worker_enter() succeeds until umem_worker_resume().
+ * Does not wait. Any context.
+ */
+void umem_worker_interrupt(struct umem_worker *w);
+
+/** umem_worker_resume - allow stays again after umem_worker_interrupt(). */
+void umem_worker_resume(struct umem_worker *w);
+
+#endif /* UMEM_H */

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Atomic operations on 8 bytes of user memory.
+ *
+ * All of them are loops around one compare-and-exchange. On the owner's mm it is
+ * made on the user address itself, so that the processor does what it does for
+ * the owner: it sets the dirty bit, and a copy-on-write page is copied first. No
+ * page is held, not even for the instruction.
+ */
+#include <linux/export.h>
+#include <linux/highmem.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "private.h"
+
+/* Lost races against the owner before a _nowait caller is sent to a worker. */
+#define NOWAIT_TRIES	64
+
+/* What @op makes of @old. */
+static u64 apply(enum umem_atomic_op op, u64 old, u64 a, u64 b)
+{
+	switch (op) {
+	case UMEM_ATOMIC_CAS:
+		return old == b ? a : old;
+	case UMEM_ATOMIC_FAA:
+		return old + a;
+	case UMEM_ATOMIC_WRITE:
+		return a;
+	}
+	return old;
+}
+
+/* On the word's page in the kernel's own mapping. */
+void umem_atomic_page(struct page *page, unsigned int off,
+		      enum umem_atomic_op op, u64 a, u64 b, u64 *old)
+{
+	void *base = kmap_local_page(page);
+	u64 *word = base + off;
+
+	*old = READ_ONCE(*word);
+	while (!try_cmpxchg64(word, old, apply(op, *old, a, b)))
+		cpu_relax();
+	kunmap_local(base);
+}
+
+/*
+ * One compare-and-exchange on a user address; *@old is corrected when it was
+ * wrong. Return: 0, -EBUSY (was wrong), -EFAULT.
+ */
+static int cmpxchg_user(u64 __user *word, u64 *old, u64 new)
+{
+	bool done;
+
+	if (!user_access_begin(word, sizeof(*word)))
+		return -EFAULT;
+	done = unsafe_try_cmpxchg_user(word, old, new, fault);
+	user_access_end();
+	return done ? 0 : -EBUSY;
+
+fault:
+	user_access_end();
+	return -EFAULT;
+}
+
+/* The caller is on the owner's mm and may sleep. */
+static int atomic_user(u64 __user *word, enum umem_atomic_op op, u64 a, u64 b,
+		       u64 *old)
+{
+	int err;
+
+	do {
+		if (fatal_signal_pending(current))
+			return -EFAULT;
+		cond_resched();
+		err = cmpxchg_user(word, old, apply(op, *old, a, b));
+	} while (err == -EBUSY);
+	return err;
+}
+
+/* The caller is on the owner's mm and may not sleep. */
+static int atomic_user_nowait(u64 __user *word, enum umem_atomic_op op, u64 a,
+			      u64 b, u64 *old)
+{
+	int tries = NOWAIT_TRIES;
+	int err;
+
+	pagefault_disable();
+	do {
+		err = cmpxchg_user(word, old, apply(op, *old, a, b));
+	} while (err == -EBUSY && --tries);
+	pagefault_enable();
+	return err ? -EAGAIN : 0;
+}
+
+static int atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
+		  u64 b, u64 *old, bool nowait)
+{
+	const unsigned long addr = umem->addr + off;
+
+	if (umem->pinned) {
+		umem_atomic_page(umem_pinned_page(umem, off),
+				 offset_in_page(addr), op, a, b, old);
+		return 0;
+	}
+	if (!umem_on_owner(umem))
+		return -EAGAIN;
+	if (nowait)
+		return atomic_user_nowait((u64 __user *)addr, op, a, b, old);
+	return atomic_user((u64 __user *)addr, op, a, b, old);
+}
+
+int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
+		u64 b, u64 *old, bool nowait)
+{
+	u64 was = b;	/* a first guess; the exchange corrects it */
+	int err;
+
+	if (op > UMEM_ATOMIC_WRITE || !IS_ALIGNED(umem->addr + off, sizeof(u64)))
+		return -EINVAL;
+	err = umem_check(umem, off, sizeof(u64), TO_USER);
+	if (err)
+		return err;
+	err = atomic(umem, off, op, a, b, &was, nowait);
+	if (!err && old)
+		*old = was;
+	return err;
+}
+EXPORT_SYMBOL_GPL(umem_atomic);

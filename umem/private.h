@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/* What the files of ib_umem share among themselves. */
+#ifndef UMEM_PRIVATE_H
+#define UMEM_PRIVATE_H
+
+#include <linux/sched.h>
+#include <linux/types.h>
+
+#include "umem.h"
+
+/* Which way one access moves bytes, seen from the user's memory. */
+enum umem_dir {
+	FROM_USER,
+	TO_USER,
+};
+
+/* May the caller reach @umem's user addresses through its own page tables? */
+static inline bool umem_on_owner(const struct umem *umem)
+{
+	return umem->mm == current->mm;
+}
+
+/* umem.c: is this access inside the range and allowed? 0 or -EFAULT. */
+int umem_check(const struct umem *umem, size_t off, size_t len,
+	       enum umem_dir dir);
+
+/* pin.c: any context; the caller has done umem_check(). */
+int umem_pin(struct umem *umem, struct device *dma_dev,
+	     unsigned long dma_attrs);
+void umem_unpin(struct umem *umem);
+void umem_pinned_copy(const struct umem *umem, size_t off, void *buf,
+		      size_t len, enum umem_dir dir);
+struct page *umem_pinned_page(const struct umem *umem, size_t off);
+
+/* atomic.c */
+void umem_atomic_page(struct page *page, unsigned int off,
+		      enum umem_atomic_op op, u64 a, u64 b, u64 *old);
+
+#endif /* UMEM_PRIVATE_H */

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The object: how a range of user memory is opened, checked and closed.
+ */
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "private.h"
+
+/*
+ * Neither side of an access may wrap, and the copy functions of the kernel take
+ * no more than INT_MAX bytes at once.
+ */
+int umem_check(const struct umem *umem, size_t off, size_t len,
+	       enum umem_dir dir)
+{
+	if (len > umem->length || off > umem->length - len || len > INT_MAX)
+		return -EFAULT;
+	if (dir == TO_USER && !umem->writable)
+		return -EFAULT;
+	return 0;
+}
+
+static struct umem *create(unsigned long addr, size_t length,
+			   unsigned int flags)
+{
+	struct umem *umem;
+	unsigned long end;
+
+	if (!current->mm || !length || flags & ~UMEM_WRITE ||
+	    check_add_overflow(addr, length, &end))
+		return ERR_PTR(-EINVAL);
+
+	umem = kzalloc(sizeof(*umem), GFP_KERNEL_ACCOUNT);
+	if (!umem)
+		return ERR_PTR(-ENOMEM);
+
+	umem->mm = current->mm;
+	mmgrab(umem->mm);
+	umem->addr = addr;
+	umem->length = length;
+	umem->writable = flags & UMEM_WRITE;
+	return umem;
+}
+
+static void destroy(struct umem *umem)
+{
+	mmdrop(umem->mm);
+	kfree(umem);
+}
+
+struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
+		      unsigned int flags, unsigned long dma_attrs)
+{
+	struct umem *umem;
+	int err;
+
+	umem = create(untagged_addr(addr), length, flags);
+	if (IS_ERR(umem))
+		return umem;
+
+	err = umem_pin(umem, dma_dev, dma_attrs);
+	if (err) {
+		destroy(umem);
+		return ERR_PTR(err);
+	}
+	return umem;
+}
+EXPORT_SYMBOL_GPL(umem_get);
+
+/*
+ * What pinning would ask of a mapping: to be readable, or writable. Unlike
+ * pinning, a copy has no quarrel with device memory (VM_IO, VM_PFNMAP), nor with
+ * files whose pages may not be held for long.
+ */
+static bool vma_fits(const struct vm_area_struct *vma, bool writable)
+{
+	if (!writable)
+		return vma->vm_flags & VM_READ;
+	return vma->vm_flags & VM_WRITE &&
+	       !(vma->vm_flags & VM_SHADOW_STACK);
+}
+
+/* Is every byte of the range mapped now? mmap_lock is held for reading. */
+static int check_vmas(const struct umem *umem)
+{
+	unsigned long addr = umem->addr;
+	const unsigned long end = addr + umem->length;
+	const struct vm_area_struct *vma;
+
+	mmap_assert_locked(umem->mm);
+	while (addr < end) {
+		vma = find_vma(umem->mm, addr);
+		if (!vma || vma->vm_start > addr ||
+		    !vma_fits(vma, umem->writable))
+			return -EFAULT;
+		addr = vma->vm_end;
+	}
+	return 0;
+}
+
+static int check_range(const struct umem *umem)
+{
+	int err;
+
+	if (!access_ok((void __user *)umem->addr, umem->length))
+		return -EFAULT;
+	err = mmap_read_lock_killable(umem->mm);
+	if (err)
+		return err;
+	err = check_vmas(umem);
+	mmap_read_unlock(umem->mm);
+	return err;
+}
+
+struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags)
+{
+	struct umem *umem;
+	int err;
+
+	if (length == UMEM_WHOLE_MM)
+		return create(addr, length, flags);
+
+	umem = create(untagged_addr(addr), length, flags);
+	if (IS_ERR(umem))
+		return umem;
+
+	err = check_range(umem);
+	if (err) {
+		destroy(umem);
+		return ERR_PTR(err);
+	}
+	return umem;
+}
+EXPORT_SYMBOL_GPL(umem_open);
+
+void umem_release(struct umem *umem)
+{
+	if (IS_ERR_OR_NULL(umem))
+		return;
+	if (umem->pinned)
+		umem_unpin(umem);
+	destroy(umem);
+}
+EXPORT_SYMBOL_GPL(umem_release);
+
+MODULE_DESCRIPTION("User memory for RDMA drivers, pinned or not");
+MODULE_LICENSE("Dual BSD/GPL");

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * A kernel thread's stay in an owner's mm.
+ *
+ * References on the mm: the caller's mmgrab() keeps the struct; the mmget() of a
+ * stay keeps the address space, and with it delays what a dying owner frees.
+ *
+ * A kernel thread ignores signals, so nothing could end a fault that it waits in.
+ * For its stay it takes SIGKILL from the kernel, and from nobody else: a handler
+ * of its own means the signal is pending, and thereby fatal to a killable wait,
+ * but kills nothing.
+ */
+#include <linux/errno.h>
+#include <linux/export.h>
+#include <linux/kthread.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+
+#include "umem.h"
+
+void umem_worker_init(struct umem_worker *w)
+{
+	spin_lock_init(&w->lock);
+	w->task = NULL;
+	w->mm = NULL;
+	w->stop = false;
+}
+EXPORT_SYMBOL_GPL(umem_worker_init);
+
+/* From here on, until withdraw(), umem_worker_interrupt() finds this thread. */
+static int announce(struct umem_worker *w)
+{
+	int err = 0;
+
+	allow_kernel_signal(SIGKILL);
+	spin_lock_irq(&w->lock);
+	if (w->stop)
+		err = -EINTR;
+	else
+		w->task = current;
+	spin_unlock_irq(&w->lock);
+	return err;
+}
+
+/* No signal comes after this, and the one that came is dropped. */
+static void withdraw(struct umem_worker *w)
+{
+	spin_lock_irq(&w->lock);
+	w->task = NULL;
+	spin_unlock_irq(&w->lock);
+
+	disallow_signal(SIGKILL);
+}
+
+int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm)
+{
+	int err;
+
+	if (WARN_ON_ONCE(w->task || current->mm))
+		return -EINVAL;
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+
+	err = announce(w);
+	if (err) {
+		withdraw(w);
+		mmput_async(mm);
+		return err;
+	}
+	w->mm = mm;
+	kthread_use_mm(mm);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(umem_worker_enter);
+
+/*
+ * The last mmput() of an mm unmaps all of it, and closes files in the course of
+ * that: not in a thread that other work waits for.
+ */
+void umem_worker_leave(struct umem_worker *w)
+{
+	struct mm_struct *mm = w->mm;
+
+	kthread_unuse_mm(mm);
+	w->mm = NULL;
+	withdraw(w);
+	mmput_async(mm);
+}
+EXPORT_SYMBOL_GPL(umem_worker_leave);
+
+void umem_worker_interrupt(struct umem_worker *w)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&w->lock, flags);
+	w->stop = true;
+	if (w->task)
+		send_sig(SIGKILL, w->task, 1);
+	spin_unlock_irqrestore(&w->lock, flags);
+}
+EXPORT_SYMBOL_GPL(umem_worker_interrupt);
+
+void umem_worker_resume(struct umem_worker *w)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&w->lock, flags);
+	w->stop = false;
+	spin_unlock_irqrestore(&w->lock, flags);
+}
+EXPORT_SYMBOL_GPL(umem_worker_resume);
