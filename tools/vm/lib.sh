@@ -46,14 +46,13 @@ apt_install() {
 
 # with_lock NAME COMMAND...: no two holders of one name at a time
 with_lock() {
-	local fd rc=0
+	local lock
 	mkdir -p "$CACHE"
-	exec {fd}>"$CACHE/.lock-$1"
-	flock "$fd" || return
+	exec {lock}>"$CACHE/.lock-$1"
+	flock "$lock"
 	shift
-	"$@" || rc=$?
-	exec {fd}>&-
-	return $rc
+	"$@"
+	exec {lock}>&-
 }
 
 # hash_of FILE...: a short key that changes with the files
