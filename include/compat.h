@@ -9,14 +9,78 @@
 #include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/version.h>
+#include <rdma/ib_verbs.h>
 
-/* 6.18: reg_user_mr is told of a DMA handle, which no one without DMA supports. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+/*
+ * HAVE_...: from include/probe.mk, by looking at the kernel's headers.
+ */
+
+/* reg_user_mr is told of a DMA handle, which no one without DMA supports. */
+#ifdef HAVE_REG_MR_DMAH
 #define URXE_DMAH_ARG	struct ib_dmah *dmah,
 #define URXE_NO_DMAH	NULL,
 #else
 #define URXE_DMAH_ARG
 #define URXE_NO_DMAH
+#endif
+
+/* What create_cq is given besides the attributes, and the udata in it. */
+#ifdef HAVE_CREATE_CQ_ATTRS
+#define URXE_CQ_ATTRS	struct uverbs_attr_bundle
+#define URXE_CQ_UDATA(attrs)	((attrs) ? &(attrs)->driver_udata : NULL)
+#else
+#define URXE_CQ_ATTRS	struct ib_udata
+#define URXE_CQ_UDATA(attrs)	(attrs)
+#endif
+
+/* The kernel's own CQs can't be resized any more, and the number is unsigned. */
+#ifdef HAVE_RESIZE_USER_CQ
+#define URXE_CQE_NUM	unsigned int
+#else
+#define URXE_CQE_NUM	int
+#define resize_user_cq	resize_cq
+#endif
+
+/*
+ * A device that starts in a namespace, where namespaces don't share devices: what
+ * the kernel's own function does where it exists.
+ */
+#ifndef ib_alloc_device_with_net
+static inline struct ib_device *compat_set_net(struct ib_device *ibdev,
+					       struct net *net)
+{
+	if (ibdev && !rdma_dev_access_netns(ibdev, net))
+		write_pnet(&ibdev->coredev.rdma_net, net);
+	return ibdev;
+}
+
+#define ib_alloc_device_with_net(drv_struct, member, net)		\
+	container_of(compat_set_net(&ib_alloc_device(drv_struct,	\
+						     member)->member,	\
+				    net), struct drv_struct, member)
+#endif
+
+/* The tunnel helpers have moved from struct socket to its struct sock. */
+#ifdef HAVE_UDP_TUNNEL_SOCK_SK
+#define compat_tunnel_sock(sock)	((sock)->sk)
+#else
+#define compat_tunnel_sock(sock)	(sock)
+#endif
+
+/* 6.2: FLUSH and ATOMIC WRITE. The numbers are uapi, and the wire knows both. */
+#ifdef HAVE_NO_WR_ATOMIC_WRITE
+#define IB_WR_FLUSH		14
+#define IB_WR_ATOMIC_WRITE	15
+#define IB_WC_FLUSH		8
+#define IB_WC_ATOMIC_WRITE	9
+#endif
+
+/* 6.13: a timer's function is set with the timer. */
+#ifdef HAVE_NO_HRTIMER_SETUP
+#define hrtimer_setup(timer, func, clock, mode) do {			\
+	hrtimer_init(timer, clock, mode);				\
+	(timer)->function = (func);					\
+} while (0)
 #endif
 
 /* 6.6: shadow stacks are VM_WRITE mappings that nobody may write. */

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+#
+# Which APIs the kernel's headers have, as -DHAVE_... for include/compat.h. A
+# distribution may have an API in a kernel whose version says otherwise, so we
+# look at the declarations. Included by every Kbuild that wants to know.
+#
+# $(call probe,HAVE_X,header,regular expression): white space in the header
+# counts as one blank; write a dot where the declaration has a comma.
+probe = $(if $(shell tr -s '[:space:]' ' ' <$(srctree)/include/$(2) | \
+	grep -q '$(3)' && echo y),-D$(1))
+
+ccflags-y += $(call probe,HAVE_REG_MR_DMAH,rdma/ib_verbs.h,(\*reg_user_mr)([^)]*struct ib_dmah)
+ccflags-y += $(call probe,HAVE_CREATE_CQ_ATTRS,rdma/ib_verbs.h,(\*create_cq)([^)]*uverbs_attr_bundle)
+ccflags-y += $(call probe,HAVE_RESIZE_USER_CQ,rdma/ib_verbs.h,(\*resize_user_cq))
+ccflags-y += $(call probe,HAVE_ROCE_DEL_NETDEV_GIDS,rdma/ib_verbs.h,roce_del_all_netdev_gids)
+ccflags-y += $(call probe,HAVE_UDP_TUNNEL_SOCK_SK,net/udp_tunnel.h,setup_udp_tunnel_sock([^)]*struct sock \*)
+
+# Likewise for what is missing: $(call probe-not,HAVE_NO_X,header,expression)
+probe-not = $(if $(shell tr -s '[:space:]' ' ' <$(srctree)/include/$(2) | \
+	grep -q '$(3)' || echo y),-D$(1))
+
+ccflags-y += $(call probe-not,HAVE_NO_WR_ATOMIC_WRITE,rdma/ib_verbs.h,IB_WR_ATOMIC_WRITE)
+ccflags-y += $(call probe-not,HAVE_NO_HRTIMER_SETUP,linux/hrtimer.h,hrtimer_setup)
