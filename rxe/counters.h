@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * Counters of a link, per CPU: `rdma statistic show link` sums them up.
+ * A new counter is one line here, in enum order, with its name in counters.c.
+ */
+#ifndef URXE_COUNTERS_H
+#define URXE_COUNTERS_H
+
+#include <linux/percpu.h>
+
+#include "urxe.h"
+
+enum urxe_counter {
+	URXE_CNT_TX_PKTS,
+	URXE_CNT_TX_BYTES,
+	URXE_CNT_RX_PKTS,
+	URXE_CNT_RX_BYTES,
+	URXE_CNT_TX_BATCHES,		/* skbs given to the stack */
+	URXE_CNT_RX_BATCHES,
+	URXE_CNT_RETRY_TIMEOUT,		/* retransmissions by cause */
+	URXE_CNT_RETRY_NAK,
+	URXE_CNT_RETRY_IMPLIED,		/* a response went missing */
+	URXE_CNT_RETRY_RNR,
+	URXE_CNT_RETRY_EXCEEDED,
+	URXE_CNT_RNR_EXCEEDED,
+	URXE_CNT_TX_ACK,
+	URXE_CNT_TX_RNR_NAK,
+	URXE_CNT_TX_SEQ_NAK,
+	URXE_CNT_TX_ERR_NAK,
+	URXE_CNT_RX_ACK,
+	URXE_CNT_RX_RNR_NAK,
+	URXE_CNT_RX_SEQ_NAK,
+	URXE_CNT_RX_ERR_NAK,
+	URXE_CNT_RX_DUPLICATE,
+	URXE_CNT_WORKER,		/* -EAGAIN: handed to the worker */
+	URXE_CNT_INPLACE,		/* payload moved where it was met */
+	URXE_CNT_CQE,
+	URXE_CNT_CQ_EVENT,
+	URXE_CNT_SEND_ERR,		/* the stack would not take a batch */
+	URXE_CNT_DROP_ICRC,		/* drops, by reason */
+	URXE_CNT_DROP_MALFORMED,
+	URXE_CNT_DROP_NO_QP,
+	URXE_CNT_DROP_WRONG_PEER,
+	URXE_CNT_DROP_STATE,
+	URXE_CNT_DROP_PKEY,
+	URXE_CNT_DROP_QKEY,
+	URXE_CNT_DROP_NO_RQE,
+	URXE_CNT_DROP_BACKLOG,
+	URXE_CNT_DROP_NOMEM,
+	URXE_NUM_COUNTERS
+};
+
+struct urxe_counters {
+	u64	v[URXE_NUM_COUNTERS];
+};
+
+/* Any context; a torn update is impossible on the 64-bit machines we support. */
+static inline void urxe_count_add(struct urxe_dev *dev, enum urxe_counter c,
+				  u64 n)
+{
+	this_cpu_add(dev->counters->v[c], n);
+}
+
+static inline void urxe_count(struct urxe_dev *dev, enum urxe_counter c)
+{
+	urxe_count_add(dev, c, 1);
+}
+
+/* counters.c: hooks for the core */
+struct rdma_hw_stats *urxe_alloc_hw_port_stats(struct ib_device *ibdev,
+					       u32 port);
+int urxe_get_hw_stats(struct ib_device *ibdev, struct rdma_hw_stats *stats,
+		      u32 port, int index);
+
+#endif /* URXE_COUNTERS_H */
