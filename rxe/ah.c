@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Address handles.
+ */
+#include <net/ipv6.h>
+#include <rdma/ib_cache.h>
+#include <rdma/uverbs_ioctl.h>
+
+#include "ah.h"
+
+#define URXE_DEFAULT_TTL	64
+
+static const struct in6_addr *gid_addr(const union ib_gid *gid)
+{
+	return (const struct in6_addr *)gid->raw;
+}
+
+/* A GID that is an IPv4 address ends with it. */
+static __be32 gid_addr4(const union ib_gid *gid)
+{
+	return gid_addr(gid)->s6_addr32[3];
+}
+
+static void av_init4(struct urxe_av *av, const union ib_gid *sgid,
+		     const union ib_gid *dgid)
+{
+	av->family = AF_INET;
+	av->s4 = gid_addr4(sgid);
+	av->d4 = gid_addr4(dgid);
+}
+
+static void av_init6(struct urxe_av *av, const union ib_gid *sgid,
+		     const union ib_gid *dgid)
+{
+	av->family = AF_INET6;
+	av->s6 = *gid_addr(sgid);
+	av->d6 = *gid_addr(dgid);
+}
+
+int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr)
+{
+	const struct ib_global_route *grh = &attr->grh;
+	const struct ib_gid_attr *sgid_attr = grh->sgid_attr;
+	bool v4;
+
+	if (!(rdma_ah_get_ah_flags(attr) & IB_AH_GRH) || !sgid_attr)
+		return -EINVAL;
+	if (sgid_attr->gid_type != IB_GID_TYPE_ROCE_UDP_ENCAP ||
+	    rdma_is_zero_gid(&grh->dgid))
+		return -EINVAL;
+	v4 = ipv6_addr_v4mapped(gid_addr(&sgid_attr->gid));
+	if (v4 != ipv6_addr_v4mapped(gid_addr(&grh->dgid)))
+		return -EINVAL;
+	memset(av, 0, sizeof(*av));
+	av->ttl = grh->hop_limit ?: URXE_DEFAULT_TTL;
+	av->tclass = grh->traffic_class;
+	av->flow_label = grh->flow_label & 0xfffff;
+	av->sgid_index = grh->sgid_index;
+	if (v4)
+		av_init4(av, &sgid_attr->gid, &grh->dgid);
+	else
+		av_init6(av, &sgid_attr->gid, &grh->dgid);
+	return 0;
+}
+
+static void set_attr(struct urxe_ah *ah, const struct rdma_ah_attr *attr)
+{
+	ah->attr = *attr;
+	ah->attr.grh.sgid_attr = NULL;
+}
+
+/* Give the handle the number by which WQEs name it, and tell the user. */
+static int publish(struct urxe_ah *ah, struct ib_udata *udata)
+{
+	struct urxe_dev *dev = to_urxe(ah->ibah.device);
+	struct rxe_create_ah_resp resp = {};
+	int err;
+
+	err = xa_alloc_cyclic_irq(&dev->ahs, &ah->number, ah,
+				  XA_LIMIT(1, URXE_MAX_AH), &dev->ah_next,
+				  GFP_KERNEL);
+	if (err < 0)
+		return err == -EBUSY ? -ENOMEM : err;
+	resp.ah_num = ah->number;
+	err = ib_copy_to_udata(udata, &resp, sizeof(resp));
+	if (err)
+		xa_erase_irq(&dev->ahs, ah->number);
+	return err;
+}
+
+int urxe_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *init_attr,
+		   struct ib_udata *udata)
+{
+	struct urxe_ah *ah = to_uah(ibah);
+	int err;
+
+	if (udata && udata->outlen < sizeof(struct rxe_create_ah_resp))
+		return -EINVAL;
+	err = urxe_av_init(&ah->av, init_attr->ah_attr);
+	if (err)
+		return err;
+	set_attr(ah, init_attr->ah_attr);
+	return udata ? publish(ah, udata) : 0;
+}
+
+int urxe_modify_ah(struct ib_ah *ibah, struct rdma_ah_attr *attr)
+{
+	struct urxe_dev *dev = to_urxe(ibah->device);
+	struct urxe_ah *ah = to_uah(ibah);
+	struct urxe_av av;
+	unsigned long flags;
+	int err;
+
+	err = urxe_av_init(&av, attr);
+	if (err)
+		return err;
+	xa_lock_irqsave(&dev->ahs, flags);
+	ah->av = av;
+	set_attr(ah, attr);
+	xa_unlock_irqrestore(&dev->ahs, flags);
+	return 0;
+}
+
+int urxe_query_ah(struct ib_ah *ibah, struct rdma_ah_attr *attr)
+{
+	*attr = to_uah(ibah)->attr;
+	return 0;
+}
+
+int urxe_destroy_ah(struct ib_ah *ibah, u32 ah_flags)
+{
+	struct urxe_dev *dev = to_urxe(ibah->device);
+	struct urxe_ah *ah = to_uah(ibah);
+	unsigned long flags;
+
+	if (!ah->number)
+		return 0;
+	xa_lock_irqsave(&dev->ahs, flags);
+	__xa_erase(&dev->ahs, ah->number);
+	xa_unlock_irqrestore(&dev->ahs, flags);
+	return 0;
+}
+
+bool urxe_ah_lookup(struct ib_pd *pd, u32 number, struct urxe_av *av)
+{
+	struct urxe_dev *dev = to_urxe(pd->device);
+	struct urxe_ah *ah;
+	unsigned long flags;
+	bool found;
+
+	xa_lock_irqsave(&dev->ahs, flags);
+	ah = xa_load(&dev->ahs, number);
+	found = ah && ah->ibah.pd == pd;
+	if (found)
+		*av = ah->av;
+	xa_unlock_irqrestore(&dev->ahs, flags);
+	return found;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * Address handles and address vectors: where a packet goes, without a route.
+ */
+#ifndef URXE_AH_H
+#define URXE_AH_H
+
+#include "urxe.h"
+
+/**
+ * struct urxe_av - an address vector, validated
+ * @family: AF_INET or AF_INET6
+ * @ttl: hop limit, never 0
+ * @tclass: DSCP and ECN as they go on the wire
+ * @flow_label: IPv6's, 20 bits; also what the UDP source port is made from
+ * @sgid_index: index of the source GID
+ * @s4: IPv4 source address, likewise the others
+ */
+struct urxe_av {
+	u16			family;
+	u8			ttl;
+	u8			tclass;
+	u32			flow_label;
+	u8			sgid_index;
+	union {
+		__be32		s4;
+		struct in6_addr	s6;
+	};
+	union {
+		__be32		d4;
+		struct in6_addr	d6;
+	};
+};
+
+/**
+ * urxe_av_init - make an address vector of what the core gives us
+ * @av: filled in
+ * @attr: with a GRH and a resolved sgid_attr
+ * Return: 0; -EINVAL for what can't be an address on a RoCEv2 wire.
+ */
+int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr);
+
+/**
+ * struct urxe_ah - an address handle
+ * @ibah: the core's part
+ * @av: where to
+ * @attr: as given, for query_ah; its references are not ours
+ * @number: what a user's WQE names it by; 0 for the kernel's, which have none
+ *
+ * A user's is found by number: @av and the life of the handle are then guarded by
+ * the lock of the link's table.
+ */
+struct urxe_ah {
+	struct ib_ah		ibah;
+	struct urxe_av		av;
+	struct rdma_ah_attr	attr;
+	u32			number;
+};
+
+static inline struct urxe_ah *to_uah(struct ib_ah *ibah)
+{
+	return container_of(ibah, struct urxe_ah, ibah);
+}
+
+/* Hooks for the core. */
+int urxe_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *init_attr,
+		   struct ib_udata *udata);
+int urxe_modify_ah(struct ib_ah *ibah, struct rdma_ah_attr *attr);
+int urxe_query_ah(struct ib_ah *ibah, struct rdma_ah_attr *attr);
+int urxe_destroy_ah(struct ib_ah *ibah, u32 flags);
+
+/**
+ * urxe_ah_lookup - copy the address vector of a user's address handle
+ * @pd: the PD of the QP that names it
+ * @number: from the user's WQE
+ * Return: false when there is no such handle in this PD. Any context.
+ */
+bool urxe_ah_lookup(struct ib_pd *pd, u32 number, struct urxe_av *av);
+
+#endif /* URXE_AH_H */
