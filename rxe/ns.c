@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The wire end of a network namespace.
+ *
+ * A namespace does not wait for the links in it by itself: when it goes, the core
+ * ends them in the background, and a NIC that survives it moves to the initial
+ * one. So our exit hook, which runs after the NICs have left and before the UDP
+ * stack does, ends the rest and waits.
+ */
+#include <linux/net.h>
+#include <net/netns/generic.h>
+
+#include "intake.h"
+#include "link.h"
+#include "ns.h"
+
+/* Guards users in every struct urxe_ns, and opening and closing. */
+static DEFINE_MUTEX(urxe_ns_lock);
+static unsigned int urxe_net_id;
+
+static struct socket *make_sock(struct net *net, int family)
+{
+	struct socket *sock;
+	int err = sock_create_kern(net, family, SOCK_DGRAM, IPPROTO_UDP, &sock);
+
+	return err ? ERR_PTR(err) : sock;
+}
+
+static int open_sockets(struct urxe_ns *ns)
+{
+	ns->sock4 = make_sock(ns->net, AF_INET);
+	if (IS_ERR(ns->sock4))
+		return PTR_ERR(ns->sock4);
+	ns->sock6 = make_sock(ns->net, AF_INET6);
+	if (IS_ERR(ns->sock6))
+		ns->sock6 = NULL;
+	return 0;
+}
+
+static void close_sockets(struct urxe_ns *ns)
+{
+	if (ns->sock6)
+		sock_release(ns->sock6);
+	sock_release(ns->sock4);
+}
+
+static int open_ns(struct urxe_ns *ns)
+{
+	int err = open_sockets(ns);
+
+	if (err)
+		return err;
+	err = urxe_intake_open(ns->net);
+	if (err)
+		close_sockets(ns);
+	return err;
+}
+
+struct urxe_ns *urxe_ns_get(struct net *net)
+{
+	struct urxe_ns *ns = net_generic(net, urxe_net_id);
+	int err = 0;
+
+	mutex_lock(&urxe_ns_lock);
+	if (!ns->users)
+		err = open_ns(ns);
+	if (!err)
+		ns->users++;
+	mutex_unlock(&urxe_ns_lock);
+	return err ? ERR_PTR(err) : ns;
+}
+
+void urxe_ns_put(struct urxe_ns *ns)
+{
+	mutex_lock(&urxe_ns_lock);
+	if (!--ns->users) {
+		urxe_intake_close(ns->net);
+		close_sockets(ns);
+	}
+	mutex_unlock(&urxe_ns_lock);
+}
+
+static int __net_init ns_init(struct net *net)
+{
+	struct urxe_ns *ns = net_generic(net, urxe_net_id);
+
+	ns->net = net;
+	return 0;
+}
+
+static void __net_exit ns_exit(struct net *net)
+{
+	urxe_links_drop(net);
+}
+
+static struct pernet_operations ns_ops = {
+	.init	= ns_init,
+	.exit	= ns_exit,
+	.id	= &urxe_net_id,
+	.size	= sizeof(struct urxe_ns),
+};
+
+int urxe_ns_init(void)
+{
+	return register_pernet_subsys(&ns_ops);
+}
+
+void urxe_ns_exit(void)
+{
+	unregister_pernet_subsys(&ns_ops);
+}
