@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The RDMA device: its making and end, and what it says of itself.
+ *
+ * The NIC is told to the core by the get_netdev hook, not by
+ * ib_device_set_netdev(). The latter puts the device where
+ * ib_device_get_by_netdev() finds it by driver id, and rdma_rxe, whose id is ours
+ * too, takes what it finds there for its own.
+ */
+#include <linux/etherdevice.h>
+#include <linux/jhash.h>
+
+#include "counters.h"
+#include "link.h"
+#include "ns.h"
+
+struct net_device *urxe_dev_get_netdev(struct urxe_dev *dev)
+{
+	struct net_device *ndev;
+
+	rcu_read_lock();
+	ndev = rcu_dereference(dev->ndev);
+	dev_hold(ndev);
+	rcu_read_unlock();
+	return ndev;
+}
+
+struct net_device *urxe_get_netdev(struct ib_device *ibdev, u32 port)
+{
+	return urxe_dev_get_netdev(to_urxe(ibdev));
+}
+
+int urxe_enable_driver(struct ib_device *ibdev)
+{
+	return urxe_link_is_up(to_urxe(ibdev)) ? 0 : -ENODEV;
+}
+
+void urxe_get_dev_fw_str(struct ib_device *ibdev, char *str)
+{
+	snprintf(str, IB_FW_VERSION_NAME_MAX, "%s", URXE_VERSION);
+}
+
+static void fill_limits(struct ib_device_attr *attr)
+{
+	attr->max_mr_size = U64_MAX;
+	attr->page_size_cap = 0xfffff000;
+	attr->max_qp = URXE_MAX_QP;
+	attr->max_qp_wr = URXE_MAX_QP_WR;
+	attr->max_send_sge = URXE_MAX_SGE;
+	attr->max_recv_sge = URXE_MAX_SGE;
+	attr->max_sge_rd = URXE_MAX_SGE;
+	attr->max_cq = URXE_MAX_CQ;
+	attr->max_cqe = URXE_MAX_CQE;
+	attr->max_mr = URXE_MAX_MR;
+	attr->max_pd = URXE_MAX_PD;
+	attr->max_ah = URXE_MAX_AH;
+	attr->max_qp_rd_atom = URXE_MAX_RD_ATOMIC;
+	attr->max_qp_init_rd_atom = URXE_MAX_RD_ATOMIC;
+	attr->max_res_rd_atom = URXE_MAX_RES_RD_ATOMIC;
+	attr->max_fast_reg_page_list_len = URXE_MAX_FRMR_PAGES;
+	attr->max_pkeys = URXE_PKEY_TBL_LEN;
+}
+
+/* Object kinds that a link has only if there are functions for them. */
+static void fill_optional(struct ib_device_attr *attr,
+			  const struct ib_device_ops *ops)
+{
+	if (ops->create_srq) {
+		attr->max_srq = URXE_MAX_SRQ;
+		attr->max_srq_wr = URXE_MAX_SRQ_WR;
+		attr->max_srq_sge = URXE_MAX_SGE;
+	}
+	if (ops->alloc_mw)
+		attr->max_mw = URXE_MAX_MW;
+	if (ops->attach_mcast) {
+		attr->max_mcast_grp = URXE_MAX_MCAST_GRP;
+		attr->max_mcast_qp_attach = URXE_MAX_MCAST_QP;
+		attr->max_total_mcast_qp_attach =
+			URXE_MAX_MCAST_GRP * URXE_MAX_MCAST_QP;
+	}
+}
+
+int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
+		      struct ib_udata *udata)
+{
+	if (udata && (udata->inlen || udata->outlen))
+		return -EINVAL;
+	attr->fw_ver = 1;
+	attr->sys_image_guid = ibdev->node_guid;
+	attr->vendor_id = URXE_VENDOR_ID;
+	attr->vendor_part_id = URXE_VENDOR_PART_ID;
+	attr->device_cap_flags = IB_DEVICE_CURR_QP_STATE_MOD |
+				 IB_DEVICE_PORT_ACTIVE_EVENT |
+				 IB_DEVICE_SYS_IMAGE_GUID |
+				 IB_DEVICE_RC_RNR_NAK_GEN |
+				 IB_DEVICE_MEM_MGT_EXTENSIONS;
+	attr->kernel_cap_flags = IBK_ALLOW_USER_UNREG;
+	attr->atomic_cap = IB_ATOMIC_GLOB;
+	attr->local_ca_ack_delay = 15;
+	fill_limits(attr);
+	fill_optional(attr, &ibdev->ops);
+	return 0;
+}
+
+/*
+ * The NIC's MAC, and where an EUI-64 has ff:fe a hash of the link's name: the
+ * connection managers tell devices apart by GUID, and several links may share one
+ * MAC. Without a MAC, a number that no other host has either.
+ */
+static __be64 make_guid(const char *name, const struct net_device *ndev)
+{
+	u16 hash = jhash(name, strlen(name), 0);
+	u8 guid[8] = {};
+
+	if (ndev->addr_len == ETH_ALEN && !is_zero_ether_addr(ndev->dev_addr))
+		ether_addr_copy(guid, ndev->dev_addr);
+	else
+		eth_random_addr(guid);
+	memmove(guid + 5, guid + 3, 3);
+	guid[0] ^= 2;
+	guid[3] = hash >> 8;
+	guid[4] = hash;
+	return get_unaligned((__be64 *)guid);
+}
+
+static void fill_ibdev(struct urxe_dev *dev, const char *name)
+{
+	struct ib_device *ibdev = &dev->ibdev;
+
+	ibdev->node_type = RDMA_NODE_IB_CA;
+	ibdev->phys_port_cnt = 1;
+	ibdev->num_comp_vectors = num_possible_cpus();
+	ibdev->node_guid = make_guid(name, dev->nic);
+	ibdev->dev.parent = dev->nic->dev.parent;
+	strscpy(ibdev->node_desc, "urxe", sizeof(ibdev->node_desc));
+	xa_init_flags(&dev->mrs, XA_FLAGS_ALLOC);
+	xa_init_flags(&dev->ahs, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
+}
+
+/*
+ * Not WQ_HIGHPRI: the workers copy payload, which is their owner's own work, and
+ * should not starve other tasks. Many may sleep at once in page faults.
+ */
+static struct workqueue_struct *make_wq(const char *name)
+{
+	return alloc_workqueue("urxe-%s", WQ_UNBOUND | WQ_MEM_RECLAIM,
+			       WQ_UNBOUND_MAX_ACTIVE, name);
+}
+
+/* Give back what urxe_dev_alloc() got, and let the link's list know. */
+void urxe_dealloc_driver(struct ib_device *ibdev)
+{
+	struct urxe_dev *dev = to_urxe(ibdev);
+
+	urxe_link_down(dev);
+	urxe_ns_put(dev->ns);
+	destroy_workqueue(dev->wq);
+	free_percpu(dev->counters);
+	xa_destroy(&dev->mrs);
+	xa_destroy(&dev->ahs);
+	netdev_put(dev->nic, &dev->tracker);
+	urxe_link_reap(dev);
+}
+
+static struct urxe_dev *urxe_dev_alloc(const char *name,
+				       struct net_device *ndev)
+{
+	struct urxe_dev *dev;
+	int err = -ENOMEM;
+
+	dev = ib_alloc_device_with_net(urxe_dev, ibdev, dev_net(ndev));
+	if (!dev)
+		return ERR_PTR(err);
+	dev->counters = alloc_percpu(struct urxe_counters);
+	if (!dev->counters)
+		goto free_dev;
+	dev->wq = make_wq(name);
+	if (!dev->wq)
+		goto free_counters;
+	dev->ns = urxe_ns_get(dev_net(ndev));
+	if (IS_ERR(dev->ns)) {
+		err = PTR_ERR(dev->ns);
+		goto free_wq;
+	}
+	dev->nic = ndev;
+	netdev_hold(ndev, &dev->tracker, GFP_KERNEL);
+	fill_ibdev(dev, name);
+	return dev;
+
+free_wq:
+	destroy_workqueue(dev->wq);
+free_counters:
+	free_percpu(dev->counters);
+free_dev:
+	ib_dealloc_device(&dev->ibdev);
+	return ERR_PTR(err);
+}
+
+int urxe_dev_create(const char *name, struct net_device *ndev)
+{
+	struct urxe_dev *dev = urxe_dev_alloc(name, ndev);
+	int err;
+
+	if (IS_ERR(dev))
+		return PTR_ERR(dev);
+	ib_set_device_ops(&dev->ibdev, &urxe_ops);
+	urxe_link_add(dev, ndev);
+	err = ib_register_device(&dev->ibdev, name, NULL);
+	if (err)
+		ib_dealloc_device(&dev->ibdev);
+	return err == -ENFILE ? -EEXIST : err;
+}

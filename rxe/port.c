@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The one port of a link.
+ *
+ * About the GID table, which the core fills from the NIC's addresses: its first
+ * entry is always the link-local address that the NIC's MAC would make, whether
+ * the NIC has that address or not (IPv6 off, stable-privacy addresses, loopback).
+ * No hook of ours keeps it out: if add_gid refuses, the core logs an error at
+ * each `ip link set up`, and the entry would be missing too where the address is
+ * added only after the NIC is up, as it always is. So it stays.
+ */
+#include <linux/ethtool.h>
+#include <linux/rtnetlink.h>
+#include <rdma/ib_addr.h>
+#include <rdma/ib_cache.h>
+#include <rdma/ib_mad.h>
+
+#include "port.h"
+
+/* No QP 0 and 1 yet, so no MADs and no connection manager. */
+#define URXE_PORT_CAPS		(RDMA_CORE_CAP_PROT_ROCE_UDP_ENCAP | \
+				 RDMA_CORE_CAP_ETH_AH)
+#define URXE_DEFAULT_SPEED	SPEED_10000
+
+/* Mb/s up to which a width and a lane speed are what we call it. */
+static const struct {
+	u32	mbps;
+	u8	width;
+	u16	speed;
+} speeds[] = {
+	{ SPEED_2500,	IB_WIDTH_1X, IB_SPEED_SDR },
+	{ SPEED_5000,	IB_WIDTH_1X, IB_SPEED_DDR },
+	{ SPEED_10000,	IB_WIDTH_4X, IB_SPEED_SDR },
+	{ SPEED_20000,	IB_WIDTH_4X, IB_SPEED_DDR },
+	{ SPEED_25000,	IB_WIDTH_1X, IB_SPEED_EDR },
+	{ SPEED_40000,	IB_WIDTH_4X, IB_SPEED_QDR },
+	{ SPEED_50000,	IB_WIDTH_1X, IB_SPEED_HDR },
+	{ SPEED_56000,	IB_WIDTH_4X, IB_SPEED_FDR },
+	{ SPEED_100000,	IB_WIDTH_4X, IB_SPEED_EDR },
+	{ SPEED_200000,	IB_WIDTH_4X, IB_SPEED_HDR },
+	{ SPEED_400000,	IB_WIDTH_4X, IB_SPEED_NDR },
+	{ U32_MAX,	IB_WIDTH_8X, IB_SPEED_NDR },
+};
+
+enum ib_port_state urxe_port_state(const struct net_device *ndev)
+{
+	if (netif_running(ndev) && netif_carrier_ok(ndev) &&
+	    iboe_get_mtu(READ_ONCE(ndev->mtu)))
+		return IB_PORT_ACTIVE;
+	return IB_PORT_DOWN;
+}
+
+void urxe_port_update(struct urxe_dev *dev, const struct net_device *ndev)
+{
+	enum ib_port_state state = urxe_port_state(ndev);
+	struct ib_event event = {
+		.device = &dev->ibdev,
+		.element.port_num = 1,
+		.event = state == IB_PORT_ACTIVE ? IB_EVENT_PORT_ACTIVE :
+						   IB_EVENT_PORT_ERR,
+	};
+
+	if (state == dev->port_state)
+		return;
+	dev->port_state = state;
+	if (!ib_device_try_get(&dev->ibdev))
+		return;
+	ib_dispatch_event(&event);
+	ib_device_put(&dev->ibdev);
+}
+
+/* Bridges, tunnels and the like have no speed: say something usual. */
+static u32 ndev_mbps(struct net_device *ndev)
+{
+	struct ethtool_link_ksettings settings = {};
+	u32 mbps = SPEED_UNKNOWN;
+
+	rtnl_lock();
+	if (ndev->reg_state == NETREG_REGISTERED &&
+	    !__ethtool_get_link_ksettings(ndev, &settings))
+		mbps = settings.base.speed;
+	rtnl_unlock();
+	return mbps && mbps != SPEED_UNKNOWN ? mbps : URXE_DEFAULT_SPEED;
+}
+
+static void fill_speed(struct ib_port_attr *attr, struct net_device *ndev)
+{
+	u32 mbps = ndev_mbps(ndev);
+	unsigned int i = 0;
+
+	while (mbps > speeds[i].mbps)
+		i++;
+	attr->active_width = speeds[i].width;
+	attr->active_speed = speeds[i].speed;
+}
+
+/*
+ * The active MTU is what rdma_cm uses as path MTU on such a NIC: the largest
+ * whose packets fit with an IPv6 header, UDP, BTH, the longest extended headers
+ * and the ICRC, so 1024 on an Ethernet MTU of 1500.
+ */
+static void fill_netdev(struct ib_port_attr *attr, struct net_device *ndev)
+{
+	enum ib_mtu mtu = iboe_get_mtu(READ_ONCE(ndev->mtu));
+
+	attr->state = urxe_port_state(ndev);
+	attr->active_mtu = mtu ?: IB_MTU_256;
+	attr->phys_state = attr->state == IB_PORT_ACTIVE ?
+			   IB_PORT_PHYS_STATE_LINK_UP :
+			   netif_running(ndev) ?
+			   IB_PORT_PHYS_STATE_POLLING :
+			   IB_PORT_PHYS_STATE_DISABLED;
+	fill_speed(attr, ndev);
+}
+
+int urxe_query_port(struct ib_device *ibdev, u32 port,
+		    struct ib_port_attr *attr)
+{
+	struct net_device *ndev = urxe_dev_get_netdev(to_urxe(ibdev));
+
+	attr->max_mtu = IB_MTU_4096;
+	attr->gid_tbl_len = URXE_GID_TBL_LEN;
+	attr->ip_gids = true;
+	attr->port_cap_flags = IB_PORT_CM_SUP;
+	attr->max_msg_sz = URXE_MAX_MSG;
+	attr->pkey_tbl_len = URXE_PKEY_TBL_LEN;
+	attr->max_vl_num = 1;
+	attr->state = IB_PORT_DOWN;
+	attr->active_mtu = IB_MTU_256;
+	attr->active_width = IB_WIDTH_1X;
+	attr->active_speed = IB_SPEED_SDR;
+	attr->phys_state = IB_PORT_PHYS_STATE_DISABLED;
+	if (!ndev)
+		return 0;
+	fill_netdev(attr, ndev);
+	dev_put(ndev);
+	return 0;
+}
+
+int urxe_query_pkey(struct ib_device *ibdev, u32 port, u16 index, u16 *pkey)
+{
+	if (index >= URXE_PKEY_TBL_LEN)
+		return -EINVAL;
+	*pkey = URXE_PKEY;
+	return 0;
+}
+
+int urxe_get_port_immutable(struct ib_device *ibdev, u32 port,
+			    struct ib_port_immutable *immutable)
+{
+	immutable->gid_tbl_len = URXE_GID_TBL_LEN;
+	immutable->pkey_tbl_len = URXE_PKEY_TBL_LEN;
+	immutable->core_cap_flags = URXE_PORT_CAPS;
+	if (immutable->core_cap_flags & RDMA_CORE_CAP_IB_MAD)
+		immutable->max_mad_size = IB_MGMT_MAD_SIZE;
+	return 0;
+}
+
+enum rdma_link_layer urxe_get_link_layer(struct ib_device *ibdev, u32 port)
+{
+	return IB_LINK_LAYER_ETHERNET;
+}
