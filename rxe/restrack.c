@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * What `rdma resource show` tells of our objects.
+ */
+#include <net/netlink.h>
+#include <rdma/restrack.h>
+
+#include "cq.h"
+#include "mr.h"
+#include "restrack.h"
+
+/* Which way the bytes of a region are reached. */
+static const char *mr_memory(const struct urxe_mr *mr)
+{
+	if (mr->type != URXE_MR_USER)
+		return "kernel";
+	return umem_pinned_pages(mr->umem) ? "pinned" : "unpinned";
+}
+
+static bool fill_mr(struct sk_buff *msg, const struct urxe_mr *mr)
+{
+	unsigned long pages = 0;
+
+	if (mr->type == URXE_MR_USER)
+		pages = umem_pinned_pages(mr->umem);
+	return !rdma_nl_put_driver_string(msg, "memory", mr_memory(mr)) &&
+	       !rdma_nl_put_driver_u64(msg, "pinned_pages", pages);
+}
+
+static bool fill_cq(struct sk_buff *msg, const struct urxe_cq *cq)
+{
+	return !rdma_nl_put_driver_u32(msg, "unread",
+				       urxe_ring_unread(&cq->ring)) &&
+	       !rdma_nl_put_driver_u32(msg, "armed", cq->armed) &&
+	       !rdma_nl_put_driver_u32(msg, "overflow", cq->overflow);
+}
+
+/* Our attributes go in a nest, which must not be left half full. */
+static int end_nest(struct sk_buff *msg, struct nlattr *nest, bool filled)
+{
+	if (!filled) {
+		nla_nest_cancel(msg, nest);
+		return -EMSGSIZE;
+	}
+	nla_nest_end(msg, nest);
+	return 0;
+}
+
+int urxe_fill_res_mr(struct sk_buff *msg, struct ib_mr *ibmr)
+{
+	struct nlattr *nest = nla_nest_start(msg, RDMA_NLDEV_ATTR_DRIVER);
+
+	if (!nest)
+		return -EMSGSIZE;
+	return end_nest(msg, nest, fill_mr(msg, to_umr(ibmr)));
+}
+
+int urxe_fill_res_cq(struct sk_buff *msg, struct ib_cq *ibcq)
+{
+	struct nlattr *nest = nla_nest_start(msg, RDMA_NLDEV_ATTR_DRIVER);
+	struct urxe_cq *cq = to_ucq(ibcq);
+	unsigned long flags;
+	bool filled;
+
+	if (!nest)
+		return -EMSGSIZE;
+	spin_lock_irqsave(&cq->lock, flags);
+	filled = fill_cq(msg, cq);
+	spin_unlock_irqrestore(&cq->lock, flags);
+	return end_nest(msg, nest, filled);
+}
