@@ -60,6 +60,16 @@ static inline struct ib_device *compat_set_net(struct ib_device *ibdev,
 				    net), struct drv_struct, member)
 #endif
 
+/* Forget the GIDs that a NIC's addresses have made; 6.1 can't. */
+#ifdef HAVE_ROCE_DEL_NETDEV_GIDS
+#define compat_del_gids		roce_del_all_netdev_gids
+#else
+static inline void compat_del_gids(struct ib_device *ibdev, u32 port,
+				   struct net_device *ndev)
+{
+}
+#endif
+
 /* The tunnel helpers have moved from struct socket to its struct sock. */
 #ifdef HAVE_UDP_TUNNEL_SOCK_SK
 #define compat_tunnel_sock(sock)	((sock)->sk)

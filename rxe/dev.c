@@ -13,6 +13,7 @@
 #include "counters.h"
 #include "link.h"
 #include "ns.h"
+#include "port.h"
 
 struct net_device *urxe_dev_get_netdev(struct urxe_dev *dev)
 {
@@ -133,6 +134,7 @@ static void fill_ibdev(struct urxe_dev *dev, const char *name)
 	ibdev->node_guid = make_guid(name, dev->nic);
 	ibdev->dev.parent = dev->nic->dev.parent;
 	strscpy(ibdev->node_desc, "urxe", sizeof(ibdev->node_desc));
+	INIT_WORK(&dev->readdress, urxe_port_readdress_work);
 	xa_init_flags(&dev->mrs, XA_FLAGS_ALLOC);
 	xa_init_flags(&dev->ahs, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
 }
@@ -204,6 +206,9 @@ int urxe_dev_create(const char *name, struct net_device *ndev)
 	if (IS_ERR(dev))
 		return PTR_ERR(dev);
 	ib_set_device_ops(&dev->ibdev, &urxe_ops);
+	/* The doorbell, and arming a CQ, are system calls here. */
+	dev->ibdev.uverbs_cmd_mask |= BIT_ULL(IB_USER_VERBS_CMD_POST_SEND) |
+				      BIT_ULL(IB_USER_VERBS_CMD_REQ_NOTIFY_CQ);
 	urxe_link_add(dev, ndev);
 	err = ib_register_device(&dev->ibdev, name, NULL);
 	if (err)

@@ -25,8 +25,8 @@
 #define URXE_MAX_FRMR_PAGES	512
 #define URXE_MAX_MSG		(1U << 31)
 
-/* Wire numbers: 24 bits; low ones are left to the GSI and to other drivers. */
-#define URXE_MIN_QPN		0x10000
+/* Wire numbers: 24 bits; rdma_rxe has those below 2^20, see intake.c. */
+#define URXE_MIN_QPN		0x200000
 #define URXE_MAX_QPN		0xfffffe
 #define URXE_PKEY		0xffff
 #define URXE_PKEY_TBL_LEN	1

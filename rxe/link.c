@@ -41,9 +41,9 @@ static void reap_work(struct work_struct *work)
 	struct urxe_dev *dev = container_of(work, struct urxe_dev, reap);
 
 	ib_unregister_device(&dev->ibdev);
-	spin_lock(&urxe_links_lock);
+	spin_lock_bh(&urxe_links_lock);
 	list_del(&dev->entry);
-	spin_unlock(&urxe_links_lock);
+	spin_unlock_bh(&urxe_links_lock);
 	put_device(&dev->ibdev.dev);
 }
 
@@ -52,12 +52,12 @@ void urxe_link_add(struct urxe_dev *dev, struct net_device *ndev)
 	INIT_WORK(&dev->reap, reap_work);
 	get_device(&dev->ibdev.dev);
 	rtnl_lock();
-	spin_lock(&urxe_links_lock);
+	spin_lock_bh(&urxe_links_lock);
 	if (ndev->reg_state == NETREG_REGISTERED)
 		rcu_assign_pointer(dev->ndev, ndev);
 	dev->port_state = urxe_port_state(ndev);
 	list_add_tail(&dev->entry, &urxe_links);
-	spin_unlock(&urxe_links_lock);
+	spin_unlock_bh(&urxe_links_lock);
 	rtnl_unlock();
 }
 
@@ -65,17 +65,17 @@ bool urxe_link_is_up(struct urxe_dev *dev)
 {
 	bool up;
 
-	spin_lock(&urxe_links_lock);
+	spin_lock_bh(&urxe_links_lock);
 	up = rcu_access_pointer(dev->ndev);
-	spin_unlock(&urxe_links_lock);
+	spin_unlock_bh(&urxe_links_lock);
 	return up;
 }
 
 void urxe_link_down(struct urxe_dev *dev)
 {
-	spin_lock(&urxe_links_lock);
+	spin_lock_bh(&urxe_links_lock);
 	RCU_INIT_POINTER(dev->ndev, NULL);
-	spin_unlock(&urxe_links_lock);
+	spin_unlock_bh(&urxe_links_lock);
 }
 
 void urxe_link_reap(struct urxe_dev *dev)
@@ -97,26 +97,30 @@ static void unregister_one(struct urxe_dev *dev)
 	ib_device_put(&dev->ibdev);
 }
 
-void urxe_links_unregister(struct net_device *ndev)
+static void for_each_on(struct net_device *ndev, void (*fn)(struct urxe_dev *))
 {
 	struct urxe_dev *dev;
 
-	spin_lock(&urxe_links_lock);
+	spin_lock_bh(&urxe_links_lock);
 	list_for_each_entry(dev, &urxe_links, entry)
 		if (rcu_access_pointer(dev->ndev) == ndev)
-			unregister_one(dev);
-	spin_unlock(&urxe_links_lock);
+			fn(dev);
+	spin_unlock_bh(&urxe_links_lock);
+}
+
+void urxe_links_unregister(struct net_device *ndev)
+{
+	for_each_on(ndev, unregister_one);
 }
 
 void urxe_links_update(struct net_device *ndev)
 {
-	struct urxe_dev *dev;
+	for_each_on(ndev, urxe_port_update);
+}
 
-	spin_lock(&urxe_links_lock);
-	list_for_each_entry(dev, &urxe_links, entry)
-		if (rcu_access_pointer(dev->ndev) == ndev)
-			urxe_port_update(dev, ndev);
-	spin_unlock(&urxe_links_lock);
+void urxe_links_readdress(struct net_device *ndev)
+{
+	for_each_on(ndev, urxe_port_readdress);
 }
 
 /* Any link of @net, with a reference on its memory. */
@@ -124,15 +128,15 @@ static struct urxe_dev *get_any(struct net *net)
 {
 	struct urxe_dev *dev;
 
-	spin_lock(&urxe_links_lock);
+	spin_lock_bh(&urxe_links_lock);
 	list_for_each_entry(dev, &urxe_links, entry) {
 		if (net && dev->ns->net != net)
 			continue;
 		get_device(&dev->ibdev.dev);
-		spin_unlock(&urxe_links_lock);
+		spin_unlock_bh(&urxe_links_lock);
 		return dev;
 	}
-	spin_unlock(&urxe_links_lock);
+	spin_unlock_bh(&urxe_links_lock);
 	return NULL;
 }
 

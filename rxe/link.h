@@ -41,8 +41,11 @@ void urxe_link_reap(struct urxe_dev *dev);
 /* The NIC goes away: end its links soon. Takes no other lock; RTNL is held. */
 void urxe_links_unregister(struct net_device *ndev);
 
-/* The NIC has changed: tell its links' users. RTNL is held. */
+/* The NIC's state or MTU has changed: tell its links' users. Any context. */
 void urxe_links_update(struct net_device *ndev);
+
+/* The NIC's addresses have changed, and the core does not look. Any context. */
+void urxe_links_readdress(struct net_device *ndev);
 
 /**
  * urxe_links_drop - end all links of a namespace

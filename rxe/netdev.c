@@ -2,7 +2,10 @@
 /*
  * What happens to the NICs, told to the links.
  */
+#include <linux/inetdevice.h>
 #include <linux/netdevice.h>
+#include <net/addrconf.h>
+#include <net/if_inet6.h>
 
 #include "link.h"
 
@@ -28,16 +31,59 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_DONE;
 }
 
+static void address_event(struct net_device *ndev)
+{
+	if (ndev->type != ARPHRD_ETHER)
+		urxe_links_readdress(ndev);
+}
+
+static int inetaddr_event(struct notifier_block *nb, unsigned long event,
+			  void *ptr)
+{
+	struct in_ifaddr *ifa = ptr;
+
+	address_event(ifa->ifa_dev->dev);
+	return NOTIFY_DONE;
+}
+
+static int inet6addr_event(struct notifier_block *nb, unsigned long event,
+			   void *ptr)
+{
+	struct inet6_ifaddr *ifa = ptr;
+
+	address_event(ifa->idev->dev);
+	return NOTIFY_DONE;
+}
+
 static struct notifier_block netdev_nb = {
 	.notifier_call = netdev_event,
 };
 
+static struct notifier_block inetaddr_nb = {
+	.notifier_call = inetaddr_event,
+};
+
+static struct notifier_block inet6addr_nb = {
+	.notifier_call = inet6addr_event,
+};
+
+/* The two for addresses can't fail. */
 int urxe_netdev_init(void)
 {
-	return register_netdevice_notifier(&netdev_nb);
+	int err = register_netdevice_notifier(&netdev_nb);
+
+	if (err)
+		return err;
+	register_inetaddr_notifier(&inetaddr_nb);
+	if (IS_ENABLED(CONFIG_IPV6))
+		register_inet6addr_notifier(&inet6addr_nb);
+	return 0;
 }
 
 void urxe_netdev_exit(void)
 {
+	if (IS_ENABLED(CONFIG_IPV6))
+		unregister_inet6addr_notifier(&inet6addr_nb);
+	unregister_inetaddr_notifier(&inetaddr_nb);
 	unregister_netdevice_notifier(&netdev_nb);
 }

@@ -50,9 +50,9 @@ enum ib_port_state urxe_port_state(const struct net_device *ndev)
 	return IB_PORT_DOWN;
 }
 
-void urxe_port_update(struct urxe_dev *dev, const struct net_device *ndev)
+void urxe_port_update(struct urxe_dev *dev)
 {
-	enum ib_port_state state = urxe_port_state(ndev);
+	enum ib_port_state state = urxe_port_state(dev->nic);
 	struct ib_event event = {
 		.device = &dev->ibdev,
 		.element.port_num = 1,
@@ -67,6 +67,28 @@ void urxe_port_update(struct urxe_dev *dev, const struct net_device *ndev)
 		return;
 	ib_dispatch_event(&event);
 	ib_device_put(&dev->ibdev);
+}
+
+/*
+ * The core follows the addresses of Ethernet devices. Loopback and tunnels it
+ * reads once, so we make it read them again. An address that is gone is found by
+ * dropping all, which 6.1 has no way to: there it stays until the link is deleted.
+ */
+void urxe_port_readdress_work(struct work_struct *work)
+{
+	struct urxe_dev *dev = container_of(work, struct urxe_dev, readdress);
+
+	compat_del_gids(&dev->ibdev, 1, dev->nic);
+	rdma_roce_rescan_device(&dev->ibdev);
+	ib_device_put(&dev->ibdev);
+}
+
+void urxe_port_readdress(struct urxe_dev *dev)
+{
+	if (!ib_device_try_get(&dev->ibdev))
+		return;
+	if (!queue_work(dev->wq, &dev->readdress))
+		ib_device_put(&dev->ibdev);
 }
 
 /* Bridges, tunnels and the like have no speed: say something usual. */

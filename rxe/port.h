@@ -9,12 +9,16 @@
 
 /**
  * urxe_port_state - what the NIC's state means for the port
- * Active when it is up, has a carrier, and an MTU that any RoCE packet fits.
+ * Active when it is up, has a carrier, and an MTU that some RoCE packets fit.
  */
 enum ib_port_state urxe_port_state(const struct net_device *ndev);
 
-/* Note a new state of the NIC, and dispatch the event if the port's changes. */
-void urxe_port_update(struct urxe_dev *dev, const struct net_device *ndev);
+/* Look at the NIC, and dispatch the event if the port's state has changed. */
+void urxe_port_update(struct urxe_dev *dev);
+
+/* Have the core read the NIC's addresses again, soon. */
+void urxe_port_readdress(struct urxe_dev *dev);
+void urxe_port_readdress_work(struct work_struct *work);
 
 /* Hooks for the core. */
 int urxe_query_port(struct ib_device *ibdev, u32 port,

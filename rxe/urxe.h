@@ -45,6 +45,7 @@ enum urxe_policy {
  * @entry: in the list of all, guarded by urxe_links_lock; has a reference on
  *	   @ibdev until @reap
  * @reap: takes the link off the list when everybody is done with it
+ * @readdress: has the core read the NIC's addresses again
  * @mrs: memory regions and windows by key index
  * @mr_next: where the next key index is looked for; guarded by @mrs' lock
  * @ahs: user address handles by number
@@ -52,7 +53,8 @@ enum urxe_policy {
  * @counters: per CPU, summed on reading
  * @wq: the workers of this link: what may sleep for a QP sleeps here
  * @policy: enum urxe_policy for regions registered from now on
- * @port_state: enum ib_port_state, as last told to the core
+ * @port_state: enum ib_port_state, as last told to the core; guarded by
+ *		urxe_links_lock
  */
 struct urxe_dev {
 	struct ib_device		ibdev;
@@ -62,6 +64,7 @@ struct urxe_dev {
 	struct urxe_ns			*ns;
 	struct list_head		entry;
 	struct work_struct		reap;
+	struct work_struct		readdress;
 	struct xarray			mrs;
 	u32				mr_next;
 	struct xarray			ahs;

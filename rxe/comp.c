@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The completer: what the peer's answers mean for the WQEs on the wire, and
+ * completions in the order of posting.
+ *
+ * @una_psn is always in the first WQE that is not done, so that an answer to any
+ * later PSN says how far the peer got, or that an answer went missing.
+ */
+#include "counters.h"
+#include "mr.h"
+#include "pkt.h"
+#include "req.h"
+
+static const u8 wc_opcodes[] = {
+	[IB_WR_RDMA_WRITE]		= IB_WC_RDMA_WRITE,
+	[IB_WR_RDMA_WRITE_WITH_IMM]	= IB_WC_RDMA_WRITE,
+	[IB_WR_SEND]			= IB_WC_SEND,
+	[IB_WR_SEND_WITH_IMM]		= IB_WC_SEND,
+	[IB_WR_SEND_WITH_INV]		= IB_WC_SEND,
+	[IB_WR_RDMA_READ]		= IB_WC_RDMA_READ,
+	[IB_WR_ATOMIC_CMP_AND_SWP]	= IB_WC_COMP_SWAP,
+	[IB_WR_ATOMIC_FETCH_AND_ADD]	= IB_WC_FETCH_ADD,
+	[IB_WR_ATOMIC_WRITE]		= IB_WC_ATOMIC_WRITE,
+	[IB_WR_LOCAL_INV]		= IB_WC_LOCAL_INV,
+	[IB_WR_REG_MR]			= IB_WC_REG_MR,
+};
+
+/* --- completions -------------------------------------------------------- */
+
+static void post_cqe(struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		     enum ib_wc_status status)
+{
+	struct ib_wc wc = {
+		.wr_id = wqe->wr_id,
+		.status = status,
+		.qp = &qp->ibqp,
+		.byte_len = wqe->length,
+	};
+
+	if (!status && !qp->sq_sig_all && !(wqe->flags & IB_SEND_SIGNALED))
+		return;
+	if (wqe->opcode < ARRAY_SIZE(wc_opcodes))
+		wc.opcode = wc_opcodes[wqe->opcode];
+	urxe_cq_post(to_ucq(qp->ibqp.send_cq), &wc, false);
+}
+
+/* The oldest WQE leaves the queue. */
+static void finish(struct urxe_qp *qp, enum ib_wc_status status)
+{
+	post_cqe(qp, sq_slot(&qp->sq, qp->sq.una), status);
+	urxe_sq_retire(&qp->sq);
+}
+
+static bool sq_empty(const struct urxe_sq *sq)
+{
+	return sq->una == smp_load_acquire(&sq->head);
+}
+
+void urxe_req_fail(struct urxe_qp *qp, enum ib_wc_status status)
+{
+	if (!sq_empty(&qp->sq))
+		finish(qp, status);
+	urxe_qp_error(qp, -1);
+}
+
+void urxe_complete_ready(struct urxe_qp *qp)
+{
+	struct urxe_sq *sq = &qp->sq;
+
+	while (!sq_empty(sq)) {
+		struct urxe_wqe *wqe = sq_slot(sq, sq->una);
+
+		if (wqe->status) {
+			urxe_req_fail(qp, wqe->status);
+			return;
+		}
+		if (!wqe->done)
+			return;
+		finish(qp, IB_WC_SUCCESS);
+	}
+}
+
+void urxe_flush_sq(struct urxe_qp *qp)
+{
+	struct urxe_sq *sq = &qp->sq;
+
+	skb_queue_purge(&qp->req.pkts);
+	if (qp_is_user(qp) && urxe_sq_fetch(sq, qp->service))
+		return;
+	while (!sq_empty(sq))
+		finish(qp, IB_WC_WR_FLUSH_ERR);
+}
+
+/* --- how far the peer got ----------------------------------------------- */
+
+/* The WQE at @una_psn, and its index; NULL when nothing is on the wire. */
+static struct urxe_wqe *una_wqe(struct urxe_qp *qp, u32 *index)
+{
+	struct urxe_sq *sq = &qp->sq;
+	u32 i;
+
+	for (i = sq->una; i != sq->head; i++) {
+		struct urxe_wqe *wqe = sq_slot(sq, i);
+
+		if (wqe->done)
+			continue;
+		*index = i;
+		return wqe->started && wqe->packets ? wqe : NULL;
+	}
+	return NULL;
+}
+
+/* @una_psn moves on; after a rewind it may overtake what is sent again. */
+static void move_una(struct urxe_qp *qp, u32 psn)
+{
+	struct urxe_req *req = &qp->req;
+	bool overtaken = req_dist(req, psn) > req_dist(req, req->send_psn);
+
+	req->una_psn = psn;
+	if (overtaken)
+		req->send_psn = psn;
+	urxe_req_progress(qp);
+}
+
+static void wqe_done(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index)
+{
+	bool on_wire = index != qp->sq.next;
+
+	wqe->done = true;
+	move_una(qp, psn_add(wqe->first_psn, wqe->packets));
+	if (!on_wire)
+		qp->sq.next++;
+	else if (wqe_has_response(wqe) && qp->req.rd_atomic)
+		qp->req.rd_atomic--;
+}
+
+/*
+ * The peer has seen all before @psn. False when a response to one of these is
+ * missing here.
+ */
+static bool advance(struct urxe_qp *qp, u32 psn)
+{
+	struct urxe_req *req = &qp->req;
+	struct urxe_wqe *wqe;
+	u32 index;
+
+	while (psn != req->una_psn) {
+		wqe = una_wqe(qp, &index);
+		if (!wqe || wqe_has_response(wqe))
+			return false;
+		if (req_dist(req, psn_add(wqe->first_psn, wqe->packets)) >
+		    req_dist(req, psn))
+			move_una(qp, psn);
+		else
+			wqe_done(qp, wqe, index);
+	}
+	return true;
+}
+
+/* Once per gap: what was sent before we went back is still arriving. */
+static void go_back(struct urxe_qp *qp, enum urxe_counter cause)
+{
+	if (qp->req.rewound || qp->req.rnr_wait)
+		return;
+	urxe_req_retry(qp, cause);
+	qp->req.rewound = true;
+}
+
+/* --- answers ------------------------------------------------------------ */
+
+static void on_rnr_nak(struct urxe_qp *qp, u8 code)
+{
+	struct urxe_req *req = &qp->req;
+
+	urxe_count(qp->dev, URXE_CNT_RX_RNR_NAK);
+	if (req->rnr_wait)
+		return;
+	if (!req->rnr_retries) {
+		urxe_count(qp->dev, URXE_CNT_RNR_EXCEEDED);
+		urxe_req_fail(qp, IB_WC_RNR_RETRY_EXC_ERR);
+		return;
+	}
+	if (req->rnr_retries != 7)
+		req->rnr_retries--;
+	urxe_count(qp->dev, URXE_CNT_RETRY_RNR);
+	urxe_req_rewind(qp);
+	urxe_req_rnr_wait(qp, code);
+}
+
+static void on_nak(struct urxe_qp *qp, u8 syndrome)
+{
+	static const u8 statuses[] = {
+		[AETH_NAK_INV_REQ & AETH_VALUE_MASK] = IB_WC_REM_INV_REQ_ERR,
+		[AETH_NAK_REM_ACC & AETH_VALUE_MASK] = IB_WC_REM_ACCESS_ERR,
+		[AETH_NAK_REM_OP & AETH_VALUE_MASK] = IB_WC_REM_OP_ERR,
+	};
+	u8 code = syndrome & AETH_VALUE_MASK;
+
+	if (syndrome == AETH_NAK_SEQ_ERR) {
+		urxe_count(qp->dev, URXE_CNT_RX_SEQ_NAK);
+		go_back(qp, URXE_CNT_RETRY_NAK);
+		return;
+	}
+	urxe_count(qp->dev, URXE_CNT_RX_ERR_NAK);
+	urxe_req_fail(qp, code < ARRAY_SIZE(statuses) ? statuses[code] :
+							IB_WC_BAD_RESP_ERR);
+}
+
+static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	const struct urxe_aeth *aeth = pkt_ext(pkt);
+	u8 syndrome = ntohl(aeth->smsn) >> 24;
+	bool positive = (syndrome & AETH_TYPE_MASK) == AETH_ACK;
+
+	if (!advance(qp, positive ? psn_add(pkt->psn, 1) : pkt->psn)) {
+		urxe_complete_ready(qp);
+		go_back(qp, URXE_CNT_RETRY_IMPLIED);
+		return;
+	}
+	urxe_complete_ready(qp);
+	if (positive)
+		urxe_count(qp->dev, URXE_CNT_RX_ACK);
+	else if ((syndrome & AETH_TYPE_MASK) == AETH_RNR_NAK)
+		on_rnr_nak(qp, syndrome);
+	else if ((syndrome & AETH_TYPE_MASK) == AETH_NAK)
+		on_nak(qp, syndrome);
+}
+
+/* Bytes that the response at @una_psn has to carry. */
+static u32 response_len(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
+			u32 off)
+{
+	return wqe->kind == WQE_READ ? min(qp->mtu, wqe->length - off) : 0;
+}
+
+static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
+			 const struct urxe_pkt *pkt, struct urxe_ctx *ctx)
+{
+	u32 nth = (pkt->psn - wqe->first_psn) & URXE_PSN_MASK;
+	u32 off = nth * qp->mtu;
+	int err = 0;
+
+	if (wqe->kind == WQE_ATOMIC ||
+	    pkt->len != response_len(qp, wqe, off))
+		return -EBADMSG;
+	if (pkt->len)
+		err = urxe_pkt_to_sg(pkt, qp->ibqp.pd, wqe->sge, wqe->num_sge,
+				     off, ctx);
+	if (err)
+		return err;
+	if (nth == wqe->packets - 1)
+		wqe_done(qp, wqe, index);
+	else
+		move_una(qp, psn_add(pkt->psn, 1));
+	return 0;
+}
+
+static int atomic_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
+			   const struct urxe_pkt *pkt, struct urxe_ctx *ctx)
+{
+	const struct urxe_atomic_ack_eth *eth =
+		pkt_ext(pkt) + sizeof(struct urxe_aeth);
+	u64 orig = be64_to_cpu(eth->orig);
+	int err;
+
+	if (wqe->kind != WQE_ATOMIC)
+		return -EBADMSG;
+	err = urxe_sg_write(qp->ibqp.pd, wqe->sge, wqe->num_sge, 0, &orig,
+			    sizeof(orig), ctx);
+	if (!err)
+		wqe_done(qp, wqe, index);
+	return err;
+}
+
+/* An answer with something in it belongs to the WQE at its PSN and no other. */
+static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		       struct urxe_ctx *ctx)
+{
+	struct urxe_wqe *wqe = NULL;
+	u32 index;
+	int err;
+
+	if (advance(qp, pkt->psn))
+		wqe = una_wqe(qp, &index);
+	if (!wqe) {
+		urxe_complete_ready(qp);
+		go_back(qp, URXE_CNT_RETRY_IMPLIED);
+		return 0;
+	}
+	if (!wqe_has_response(wqe))
+		return 0;
+	if (pkt->traits & OP_ATOMIC)
+		err = atomic_response(qp, wqe, index, pkt, ctx);
+	else
+		err = read_response(qp, wqe, index, pkt, ctx);
+	if (err == -EAGAIN)
+		return err;
+	urxe_complete_ready(qp);
+	if (err)
+		urxe_req_fail(qp, err == -EBADMSG ? IB_WC_BAD_RESP_ERR :
+						    IB_WC_LOC_PROT_ERR);
+	return 0;
+}
+
+/* Return: 0 when the packet is done with, -EAGAIN when a worker has to do it. */
+static int complete_pkt(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			struct urxe_ctx *ctx)
+{
+	struct urxe_req *req = &qp->req;
+
+	/* Not on the wire (any more): a duplicate, or from another life. */
+	if (req_dist(req, pkt->psn) >= req_dist(req, req->max_psn)) {
+		urxe_count(qp->dev, URXE_CNT_RX_DUPLICATE);
+		return 0;
+	}
+	if (pkt->bth.opcode == (OPC_RC | OPC_ACK)) {
+		on_ack(qp, pkt);
+		return 0;
+	}
+	return on_response(qp, pkt, ctx);
+}
+
+/* All packets of one skb; 0 or -EAGAIN, likewise. */
+static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
+			struct urxe_ctx *ctx)
+{
+	struct urxe_pkt pkt;
+
+	if (!(qp->service & OP_RC) || !urxe_path_matches(&qp->path, skb)) {
+		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
+		return 0;
+	}
+	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(skb, &pkt)) {
+		ctx->budget--;
+		if (complete_pkt(qp, &pkt, ctx))
+			return -EAGAIN;
+		urxe_run_next(skb);
+	}
+	return 0;
+}
+
+enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
+				       struct urxe_ctx *ctx)
+{
+	struct sk_buff_head *pkts = &qp->req.pkts;
+	struct sk_buff *skb;
+
+	while ((skb = skb_peek(pkts))) {
+		if (complete_skb(qp, skb, ctx))
+			return URXE_STEP_SLEEP;
+		skb_unlink(skb, pkts);
+		consume_skb(skb);
+		if (ctx->budget <= 0)
+			return URXE_STEP_AGAIN;
+	}
+	return URXE_STEP_DONE;
+}

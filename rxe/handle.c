@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * QP numbers, and what is charged to them.
+ */
+#include <linux/skbuff.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "handle.h"
+#include "ns.h"
+#include "qp.h"
+
+static DEFINE_XARRAY_ALLOC(handles);
+/* Guarded by the lock of @handles. */
+static u32 next_qpn;
+
+/* Handles alive: the module's code is needed until there is none. */
+static atomic_t alive;
+static DECLARE_WAIT_QUEUE_HEAD(none_alive);
+
+int urxe_handles_init(void)
+{
+	next_qpn = URXE_MIN_QPN;
+	return 0;
+}
+
+void urxe_handles_exit(void)
+{
+	wait_event(none_alive, !atomic_read(&alive));
+	rcu_barrier();
+	xa_destroy(&handles);
+}
+
+struct urxe_handle *urxe_handle_create(struct urxe_qp *qp)
+{
+	struct urxe_handle *handle = kzalloc(sizeof(*handle), GFP_KERNEL);
+	int err;
+
+	if (!handle)
+		return ERR_PTR(-ENOMEM);
+	spin_lock_init(&handle->lock);
+	kref_init(&handle->ref);
+	handle->qp = qp;
+	err = xa_alloc_cyclic(&handles, &handle->qpn, handle,
+			      XA_LIMIT(URXE_MIN_QPN, URXE_MAX_QPN), &next_qpn,
+			      GFP_KERNEL);
+	if (err < 0) {
+		kfree(handle);
+		return ERR_PTR(-ENOMEM);
+	}
+	atomic_inc(&alive);
+	return handle;
+}
+
+static void release(struct kref *ref)
+{
+	struct urxe_handle *handle = container_of(ref, struct urxe_handle, ref);
+
+	kfree_rcu(handle, rcu);
+	if (atomic_dec_and_test(&alive))
+		wake_up_all(&none_alive);
+}
+
+void urxe_handle_cut(struct urxe_handle *handle)
+{
+	unsigned long flags;
+
+	xa_erase(&handles, handle->qpn);
+	spin_lock_irqsave(&handle->lock, flags);
+	handle->qp = NULL;
+	spin_unlock_irqrestore(&handle->lock, flags);
+	kref_put(&handle->ref, release);
+}
+
+/* The QP, with a reference, if it is still there. */
+static struct urxe_qp *handle_qp(struct urxe_handle *handle)
+{
+	unsigned long flags;
+	struct urxe_qp *qp;
+
+	spin_lock_irqsave(&handle->lock, flags);
+	qp = handle->qp;
+	if (qp)
+		refcount_inc(&qp->ref);
+	spin_unlock_irqrestore(&handle->lock, flags);
+	return qp;
+}
+
+struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn)
+{
+	struct urxe_handle *handle;
+	struct urxe_qp *qp = NULL;
+
+	rcu_read_lock();
+	handle = xa_load(&handles, qpn);
+	if (handle)
+		qp = handle_qp(handle);
+	rcu_read_unlock();
+	if (qp && qp->dev->ns->net != net) {
+		urxe_qp_put(qp);
+		qp = NULL;
+	}
+	return qp;
+}
+
+static void uncharge(struct sk_buff *skb)
+{
+	struct urxe_handle *handle = skb_shinfo(skb)->destructor_arg;
+	struct urxe_qp *qp;
+
+	atomic_sub(skb->truesize, &handle->tx_bytes);
+	/* Pairs with the barrier in urxe_handle_full(). */
+	smp_mb__after_atomic();
+	if (READ_ONCE(handle->tx_wait) &&
+	    atomic_read(&handle->tx_bytes) < URXE_TX_LIMIT / 2) {
+		WRITE_ONCE(handle->tx_wait, false);
+		qp = handle_qp(handle);
+		if (qp) {
+			/* Not here: the stack may hold a queue's lock. */
+			urxe_runner_defer(&qp->sq_runner);
+			urxe_runner_defer(&qp->rq_runner);
+			urxe_qp_put(qp);
+		}
+	}
+	kref_put(&handle->ref, release);
+}
+
+void urxe_handle_charge(struct urxe_handle *handle, struct sk_buff *skb)
+{
+	kref_get(&handle->ref);
+	atomic_add(skb->truesize, &handle->tx_bytes);
+	skb_shinfo(skb)->destructor_arg = handle;
+	skb->destructor = uncharge;
+}
+
+bool urxe_handle_full(struct urxe_handle *handle)
+{
+	if (likely(atomic_read(&handle->tx_bytes) < URXE_TX_LIMIT))
+		return false;
+	WRITE_ONCE(handle->tx_wait, true);
+	/* Either we see the bytes gone, or uncharge() sees us wait. */
+	smp_mb();
+	return atomic_read(&handle->tx_bytes) >= URXE_TX_LIMIT;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * What outlives a QP: packets on the wire name a QP by number, and skbs that
+ * wait in somebody's queue are charged to one. Both hold a handle; destroying
+ * the QP cuts its tie to the handle and waits for neither.
+ */
+#ifndef URXE_HANDLE_H
+#define URXE_HANDLE_H
+
+#include <linux/kref.h>
+#include <linux/spinlock.h>
+
+struct net;
+struct sk_buff;
+struct urxe_qp;
+
+/**
+ * struct urxe_handle - a QP number's entry in the table of all
+ * @qpn: the number, unique in all links and namespaces
+ * @lock: guards @qp
+ * @qp: NULL once the QP is on its way out
+ * @ref: the QP's, and one for each skb under way
+ * @rcu: found by number under RCU
+ * @tx_bytes: bytes given to our own network stack that it still has
+ * @tx_wait: the QP waits for @tx_bytes to fall
+ */
+struct urxe_handle {
+	u32		qpn;
+	spinlock_t	lock;
+	struct urxe_qp	*qp;
+	struct kref	ref;
+	struct rcu_head	rcu;
+	atomic_t	tx_bytes;
+	bool		tx_wait;
+};
+
+int urxe_handles_init(void);
+
+/* Waits until the last skb that names a handle has been freed. May sleep. */
+void urxe_handles_exit(void);
+
+/* Return: a handle with a number of its own, or ERR_PTR(-ENOMEM). May sleep. */
+struct urxe_handle *urxe_handle_create(struct urxe_qp *qp);
+
+/* From the return on, no packet and no skb leads to the QP any more. */
+void urxe_handle_cut(struct urxe_handle *handle);
+
+/**
+ * urxe_qp_get - the QP that a packet names
+ * @net: the namespace where the packet arrived
+ * Return: to be given to urxe_qp_put(), or NULL. Any context.
+ */
+struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn);
+
+/**
+ * urxe_handle_charge - charge @skb to the QP's handle until it is freed
+ * Context: any; @skb has no owner yet.
+ */
+void urxe_handle_charge(struct urxe_handle *handle, struct sk_buff *skb);
+
+/* Bytes that a QP may have waiting in our own network stack. */
+#define URXE_TX_LIMIT	(1 << 20)
+
+/**
+ * urxe_handle_full - has the stack got enough of us?
+ * When it says so, both runners of the QP are kicked once it is no longer so.
+ */
+bool urxe_handle_full(struct urxe_handle *handle);
+
+#endif /* URXE_HANDLE_H */

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * Received packets: runs of them in one skb, and one of them taken apart.
+ */
+#ifndef URXE_PKT_H
+#define URXE_PKT_H
+
+#include <linux/skbuff.h>
+
+#include "hdr.h"
+#include "opcode.h"
+
+struct ib_pd;
+struct rxe_sge;
+struct urxe_ctx;
+struct urxe_mr;
+
+/**
+ * struct urxe_run - packets of one QP in one skb, kept in skb->cb
+ * @off: where the next packet's BTH is, from skb->data
+ * @end: where the run ends
+ * @seg: bytes of each packet; the last may be shorter
+ *
+ * Every packet of a queued run is well-formed and its ICRC is right.
+ */
+struct urxe_run {
+	u32	off;
+	u32	end;
+	u32	seg;
+};
+
+static inline struct urxe_run *urxe_run(struct sk_buff *skb)
+{
+	BUILD_BUG_ON(sizeof(struct urxe_run) > sizeof(skb->cb));
+	return (struct urxe_run *)skb->cb;
+}
+
+/**
+ * struct urxe_pkt - one packet
+ * @skb: where it is
+ * @payload: offset of its payload from skb->data
+ * @len: bytes of payload
+ * @traits: of its opcode
+ * @psn: its number
+ * @hdr: all its headers, copied
+ */
+struct urxe_pkt {
+	struct sk_buff	*skb;
+	u32		payload;
+	u32		len;
+	u32		traits;
+	u32		psn;
+	union {
+		struct urxe_bth	bth;
+		u8		hdr[URXE_MAX_HDR + 8];
+	};
+};
+
+/**
+ * urxe_skb_piece - bytes of an skb that lie together in memory
+ * @off: of the first byte, from skb->data
+ * @len: set to how many there are
+ *
+ * Unlike the kernel's skb_seq_read() it leaves page faults enabled, so a piece
+ * can be copied to user memory by the sleeping flavour. Needs no highmem.
+ *
+ * Return: the bytes; NULL beyond the end.
+ */
+const void *urxe_skb_piece(const struct sk_buff *skb, u32 off, u32 *len);
+
+/**
+ * urxe_pkt_parse - take a packet apart
+ * @pkt: filled in
+ * @off: of the BTH in @skb
+ * @len: from the BTH to the end of the ICRC
+ * Return: false when it can't be a packet.
+ */
+bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
+		    u32 len);
+
+/* The next packet of the skb's run; false when there is none. Not consumed. */
+bool urxe_run_peek(struct sk_buff *skb, struct urxe_pkt *pkt);
+
+/* The packet that urxe_run_peek() gave is done with. */
+static inline void urxe_run_next(struct sk_buff *skb)
+{
+	struct urxe_run *run = urxe_run(skb);
+
+	run->off += min(run->seg, run->end - run->off);
+}
+
+static inline bool pkt_ack_requested(const struct urxe_pkt *pkt)
+{
+	return pkt->bth.apsn & htonl(BTH_ACK);
+}
+
+static inline u32 pkt_qpn(const struct urxe_pkt *pkt)
+{
+	return ntohl(pkt->bth.qpn) & BTH_24BITS;
+}
+
+/*
+ * Extended headers, in their order on the wire. Where they begin depends on
+ * what else the packet carries; the table's traits say what that is.
+ */
+static inline const void *pkt_ext(const struct urxe_pkt *pkt)
+{
+	return &pkt->bth + 1;
+}
+
+/* The header that is last: immediate data or the key to invalidate. */
+static inline __be32 pkt_last_word(const struct urxe_pkt *pkt)
+{
+	const __be32 *end = (const void *)
+		(pkt->hdr + urxe_hdr_len(pkt->bth.opcode));
+
+	return end[-1];
+}
+
+/**
+ * urxe_pkt_to_sg - put payload where a gather list says
+ * @off: offset in the list's bytes
+ * Return: 0; -EAGAIN or another error as urxe_sg_write().
+ */
+int urxe_pkt_to_sg(const struct urxe_pkt *pkt, struct ib_pd *ibpd,
+		   const struct rxe_sge *sge, u32 num, u32 off,
+		   struct urxe_ctx *ctx);
+
+/* Put payload into a region. Return: as urxe_mr_write(). */
+int urxe_pkt_to_mr(const struct urxe_pkt *pkt, struct urxe_mr *mr, u64 va,
+		   struct urxe_ctx *ctx);
+
+#endif /* URXE_PKT_H */

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Queue pairs: making, posting to, and destroying them.
+ *
+ * Destroying goes in phases: cut (no packet or skb leads here any more), stop
+ * (nobody runs either side, nor will), wait (for packets that were on their way
+ * to a queue), flush, free. After the wait nothing outside knows the QP.
+ */
+#include <linux/mm.h>
+
+#include "mr.h"
+#include "opcode.h"
+#include "qp.h"
+
+static u32 service_of(enum ib_qp_type type)
+{
+	switch (type) {
+	case IB_QPT_RC:
+		return OP_RC;
+	default:
+		return 0;
+	}
+}
+
+void urxe_qp_put(struct urxe_qp *qp)
+{
+	if (refcount_dec_and_test(&qp->ref))
+		complete(&qp->gone);
+}
+
+static bool caps_ok(const struct ib_qp_cap *cap)
+{
+	return cap->max_send_wr <= URXE_MAX_QP_WR &&
+	       cap->max_recv_wr <= URXE_MAX_QP_WR &&
+	       cap->max_send_sge <= URXE_MAX_SGE &&
+	       cap->max_recv_sge <= URXE_MAX_SGE &&
+	       cap->max_inline_data <= URXE_MAX_INLINE;
+}
+
+static int check_init_attr(const struct ib_qp_init_attr *init)
+{
+	if (init->create_flags)
+		return -EOPNOTSUPP;
+	if (!service_of(init->qp_type))
+		return -EOPNOTSUPP;
+	if (!init->send_cq || !init->recv_cq || !caps_ok(&init->cap))
+		return -EINVAL;
+	return 0;
+}
+
+static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init)
+{
+	qp->dev = to_urxe(qp->ibqp.device);
+	qp->service = service_of(init->qp_type);
+	qp->sq_sig_all = init->sq_sig_type == IB_SIGNAL_ALL_WR;
+	qp->state = IB_QPS_RESET;
+	refcount_set(&qp->ref, 1);
+	init_completion(&qp->gone);
+	mutex_init(&qp->mutex);
+	spin_lock_init(&qp->state_lock);
+	urxe_runner_init(&qp->sq_runner, qp->dev->wq, urxe_sq_step);
+	urxe_runner_init(&qp->rq_runner, qp->dev->wq, urxe_rq_step);
+	urxe_req_init(qp);
+	urxe_resp_init(qp);
+}
+
+static int init_queues(struct urxe_qp *qp, struct ib_qp_cap *cap)
+{
+	int err;
+
+	err = urxe_sq_init(&qp->sq, cap, qp_is_user(qp));
+	if (err)
+		return err;
+	err = urxe_rq_init(&qp->rq, cap->max_recv_wr, cap->max_recv_sge);
+	if (err)
+		goto err_sq;
+	if (cap->max_recv_wr)
+		cap->max_recv_wr = qp->rq.ring.mask;
+	qp->cap = *cap;
+	return 0;
+
+err_sq:
+	urxe_sq_exit(&qp->sq);
+	return err;
+}
+
+static int publish(struct urxe_qp *qp, struct ib_udata *udata)
+{
+	struct ib_ucontext *uctx = rdma_udata_to_drv_context(udata,
+					struct urxe_ucontext, ibuc) ?
+			&rdma_udata_to_drv_context(udata, struct urxe_ucontext,
+						   ibuc)->ibuc : NULL;
+	struct rxe_create_qp_resp resp = {};
+	int err = 0;
+
+	if (!uctx || udata->outlen < sizeof(resp))
+		return -EINVAL;
+	if (qp->rq.ring.buf)
+		err = urxe_ring_publish(&qp->rq.ring, uctx, &resp.rq_mi);
+	if (!err && qp->sq.ring.buf)
+		err = urxe_ring_publish(&qp->sq.ring, uctx, &resp.sq_mi);
+	return err ?: ib_copy_to_udata(udata, &resp, sizeof(resp));
+}
+
+int urxe_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *init,
+		   struct ib_udata *udata)
+{
+	struct urxe_qp *qp = to_uqp(ibqp);
+	int err;
+
+	err = check_init_attr(init);
+	if (err)
+		return err;
+	init_fields(qp, init);
+	err = urxe_path_init(&qp->path);
+	if (err)
+		return err;
+	err = init_queues(qp, &init->cap);
+	if (err)
+		goto err_path;
+	if (udata) {
+		err = publish(qp, udata);
+		if (err)
+			goto err_queues;
+	}
+	qp->handle = urxe_handle_create(qp);
+	if (IS_ERR(qp->handle)) {
+		err = PTR_ERR(qp->handle);
+		goto err_queues;
+	}
+	ibqp->qp_num = qp->handle->qpn;
+	return 0;
+
+err_queues:
+	urxe_rq_exit(&qp->rq);
+	urxe_sq_exit(&qp->sq);
+err_path:
+	urxe_path_exit(&qp->path);
+	return err;
+}
+
+int urxe_destroy_qp(struct ib_qp *ibqp, struct ib_udata *udata)
+{
+	struct urxe_qp *qp = to_uqp(ibqp);
+
+	urxe_handle_cut(qp->handle);
+	urxe_runner_stop(&qp->sq_runner);
+	urxe_runner_stop(&qp->rq_runner);
+	urxe_req_stop_timers(qp);
+	urxe_qp_put(qp);
+	wait_for_completion(&qp->gone);
+	urxe_req_reset(qp);
+	urxe_resp_reset(qp);
+	kfree(qp->resp.res);
+	urxe_rq_exit(&qp->rq);
+	urxe_sq_exit(&qp->sq);
+	urxe_path_exit(&qp->path);
+	return 0;
+}
+
+void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type type)
+{
+	struct ib_event event = {
+		.device = qp->ibqp.device,
+		.element.qp = &qp->ibqp,
+		.event = type,
+	};
+
+	if (qp->ibqp.event_handler)
+		qp->ibqp.event_handler(&event, qp->ibqp.qp_context);
+}
+
+void urxe_qp_error(struct urxe_qp *qp, int event)
+{
+	unsigned long flags;
+	bool changed = false;
+
+	spin_lock_irqsave(&qp->state_lock, flags);
+	if (qp->state >= IB_QPS_RTR && qp->state != IB_QPS_ERR) {
+		WRITE_ONCE(qp->state, IB_QPS_ERR);
+		changed = true;
+	}
+	spin_unlock_irqrestore(&qp->state_lock, flags);
+	if (!changed)
+		return;
+	if (event >= 0)
+		urxe_qp_event(qp, event);
+	/* Deferred: the caller may hold one of the tokens. */
+	urxe_runner_defer(&qp->sq_runner);
+	urxe_runner_defer(&qp->rq_runner);
+}
+
+static bool may_post_send(const struct urxe_qp *qp)
+{
+	return qp_state(qp) >= IB_QPS_RTS;
+}
+
+/* With interrupts off the network stack can't be entered. */
+static void kick_from_post(struct urxe_runner *runner)
+{
+	if (irqs_disabled() || in_hardirq())
+		urxe_runner_defer(runner);
+	else
+		urxe_runner_kick(runner);
+}
+
+/*
+ * A user QP's requests are in its ring already, and a call without any is the
+ * doorbell.
+ */
+int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
+		   const struct ib_send_wr **bad_wr)
+{
+	struct urxe_qp *qp = to_uqp(ibqp);
+	int err = 0;
+
+	if (qp_is_user(qp) ? !!wr : !may_post_send(qp)) {
+		*bad_wr = wr;
+		return -EINVAL;
+	}
+	for (; wr && !err; wr = wr->next) {
+		err = urxe_sq_push(&qp->sq, wr, qp->service);
+		if (err)
+			*bad_wr = wr;
+	}
+	kick_from_post(&qp->sq_runner);
+	return err;
+}
+
+int urxe_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
+		   const struct ib_recv_wr **bad_wr)
+{
+	struct urxe_qp *qp = to_uqp(ibqp);
+	int err = 0;
+
+	if (qp_is_user(qp) || qp_state(qp) == IB_QPS_RESET || ibqp->srq) {
+		*bad_wr = wr;
+		return -EINVAL;
+	}
+	for (; wr && !err; wr = wr->next) {
+		err = urxe_rq_push(&qp->rq, wr);
+		if (err)
+			*bad_wr = wr;
+	}
+	if (qp_state(qp) == IB_QPS_ERR)
+		kick_from_post(&qp->rq_runner);
+	return err;
+}

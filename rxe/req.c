@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The requester: puts WQEs on the wire.
+ *
+ * What a packet carries follows from its PSN and its WQE alone, so sending again
+ * is setting @send_psn back: no progress is kept anywhere else.
+ */
+#include "batch.h"
+#include "counters.h"
+#include "mr.h"
+#include "opcode.h"
+#include "req.h"
+
+/* Packets sent and not acknowledged, at most. */
+#define WINDOW		512
+/* Packets sent before one of them asks for an acknowledgment. */
+#define ACK_EVERY	64
+
+/* What sending the next packet came to. */
+enum tx {
+	TX_MORE,		/* sent; try the next */
+	TX_IDLE,		/* nothing may be sent now */
+	TX_SLEEP,		/* needs memory that only a worker reaches */
+	TX_AGAIN,		/* enough for this turn */
+};
+
+/* The packets of each work request. */
+static const struct {
+	u8	first, middle, last, only;
+} wire_ops[] = {
+	[IB_WR_SEND] = { OPC_SEND_FIRST, OPC_SEND_MIDDLE, OPC_SEND_LAST,
+			 OPC_SEND_ONLY },
+	[IB_WR_SEND_WITH_IMM] = { OPC_SEND_FIRST, OPC_SEND_MIDDLE,
+				  OPC_SEND_LAST_IMM, OPC_SEND_ONLY_IMM },
+	[IB_WR_SEND_WITH_INV] = { OPC_SEND_FIRST, OPC_SEND_MIDDLE,
+				  OPC_SEND_LAST_INV, OPC_SEND_ONLY_INV },
+	[IB_WR_RDMA_WRITE] = { OPC_WRITE_FIRST, OPC_WRITE_MIDDLE,
+			       OPC_WRITE_LAST, OPC_WRITE_ONLY },
+	[IB_WR_RDMA_WRITE_WITH_IMM] = { OPC_WRITE_FIRST, OPC_WRITE_MIDDLE,
+					OPC_WRITE_LAST_IMM,
+					OPC_WRITE_ONLY_IMM },
+	[IB_WR_RDMA_READ] = { .only = OPC_READ_REQUEST },
+	[IB_WR_ATOMIC_CMP_AND_SWP] = { .only = OPC_COMPARE_SWAP },
+	[IB_WR_ATOMIC_FETCH_AND_ADD] = { .only = OPC_FETCH_ADD },
+	[IB_WR_ATOMIC_WRITE] = { .only = OPC_ATOMIC_WRITE },
+};
+
+static u8 wire_opcode(const struct urxe_wqe *wqe, bool first, bool last)
+{
+	if (first && last)
+		return wire_ops[wqe->opcode].only;
+	if (first)
+		return wire_ops[wqe->opcode].first;
+	return last ? wire_ops[wqe->opcode].last :
+		      wire_ops[wqe->opcode].middle;
+}
+
+/* --- timers ------------------------------------------------------------- */
+
+static void tell(struct urxe_qp *qp, enum urxe_sq_event event)
+{
+	set_bit(event, &qp->req.events);
+	urxe_runner_kick(&qp->sq_runner);
+}
+
+static void on_timer(struct timer_list *timer)
+{
+	struct urxe_qp *qp = container_of(timer, struct urxe_qp, req.timer);
+	unsigned long deadline = READ_ONCE(qp->req.deadline);
+
+	if (time_before(jiffies, deadline))
+		mod_timer(timer, deadline);
+	else
+		tell(qp, SQ_EV_TIMEOUT);
+}
+
+static enum hrtimer_restart on_rnr_timer(struct hrtimer *timer)
+{
+	struct urxe_qp *qp = container_of(timer, struct urxe_qp, req.rnr_timer);
+
+	tell(qp, SQ_EV_RNR_OVER);
+	return HRTIMER_NORESTART;
+}
+
+/* 4.096 us * 2^timeout (IBTA 9.9.2.1.3), and never less than two ticks. */
+static unsigned long timeout_jiffies(const struct urxe_qp *qp)
+{
+	u64 ns = 4096ULL << qp->attr.timeout;
+
+	return max_t(u64, nsecs_to_jiffies64(ns), 1) + 1;
+}
+
+static void set_deadline(struct urxe_qp *qp)
+{
+	WRITE_ONCE(qp->req.deadline, jiffies + timeout_jiffies(qp));
+}
+
+/* The timer runs while anything is unanswered; it is seldom moved. */
+static void arm_timer(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	if (!qp->attr.timeout || req->rnr_wait ||
+	    req->send_psn == req->una_psn || timer_pending(&req->timer))
+		return;
+	mod_timer(&req->timer, req->deadline);
+}
+
+/* IBTA table 45, in units of 10 us. */
+static const u32 rnr_wait_10us[32] = {
+	65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256,
+	384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384,
+	24576, 32768, 49152,
+};
+
+void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
+{
+	struct urxe_req *req = &qp->req;
+	u64 ns = rnr_wait_10us[code & AETH_VALUE_MASK] * 10000ULL;
+
+	req->rnr_wait = true;
+	hrtimer_start(&req->rnr_timer, ns_to_ktime(ns), HRTIMER_MODE_REL_SOFT);
+}
+
+/* --- going back --------------------------------------------------------- */
+
+void urxe_req_progress(struct urxe_qp *qp)
+{
+	qp->req.retries = qp->attr.retry_cnt;
+	qp->req.rnr_retries = qp->attr.rnr_retry;
+	qp->req.rewound = false;
+	set_deadline(qp);
+}
+
+void urxe_req_rewind(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+	struct urxe_sq *sq = &qp->sq;
+	u32 i;
+
+	for (i = sq->una; i != sq->next; i++)
+		if (!sq_slot(sq, i)->done)
+			break;
+	sq->next = i;
+	req->send_psn = req->una_psn;
+	req->rd_atomic = 0;
+	req->since_ack = 0;
+	set_deadline(qp);
+}
+
+void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
+{
+	struct urxe_req *req = &qp->req;
+
+	urxe_count(qp->dev, cause);
+	if (!req->retries) {
+		urxe_count(qp->dev, URXE_CNT_RETRY_EXCEEDED);
+		urxe_req_fail(qp, IB_WC_RETRY_EXC_ERR);
+		return;
+	}
+	req->retries--;
+	urxe_req_rewind(qp);
+}
+
+/* True when the peer owes us something. */
+static bool waiting(const struct urxe_req *req)
+{
+	return req->max_psn != req->una_psn;
+}
+
+static void take_events(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events)) {
+		req->rnr_wait = false;
+		set_deadline(qp);
+	}
+	if (test_and_clear_bit(SQ_EV_TIMEOUT, &req->events) && waiting(req) &&
+	    !req->rnr_wait && !time_before(jiffies, req->deadline))
+		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
+}
+
+/* --- building packets --------------------------------------------------- */
+
+/* Where a packet stands in its message. */
+struct piece {
+	u32	off;
+	u32	len;
+	bool	first;
+	bool	last;
+};
+
+static struct piece piece_at(const struct urxe_qp *qp,
+			     const struct urxe_wqe *wqe)
+{
+	u32 index = (qp->req.send_psn - wqe->first_psn) & URXE_PSN_MASK;
+	struct piece piece = {
+		.off = index * qp->mtu,
+		.first = !index,
+		.last = index == wqe->packets - 1,
+	};
+
+	piece.len = min(qp->mtu, wqe->length - piece.off);
+	return piece;
+}
+
+static void *put_reth(void *at, const struct urxe_wqe *wqe, u32 off)
+{
+	struct urxe_reth *reth = at;
+
+	reth->va = cpu_to_be64(wqe->remote + off);
+	reth->rkey = cpu_to_be32(wqe->rkey);
+	reth->len = cpu_to_be32(wqe->length - off);
+	return reth + 1;
+}
+
+static void *put_atomic_eth(void *at, const struct urxe_wqe *wqe)
+{
+	struct urxe_atomic_eth *eth = at;
+	bool cas = wqe->opcode == IB_WR_ATOMIC_CMP_AND_SWP;
+
+	eth->va = cpu_to_be64(wqe->remote);
+	eth->rkey = cpu_to_be32(wqe->rkey);
+	eth->swap_add = cpu_to_be64(cas ? wqe->swap : wqe->compare_add);
+	eth->compare = cpu_to_be64(cas ? wqe->compare_add : 0);
+	return eth + 1;
+}
+
+/* Extended headers in their order on the wire. Return: where payload begins. */
+static void *put_ext(struct urxe_bth *bth, const struct urxe_wqe *wqe, u32 off)
+{
+	u32 traits = urxe_traits(bth->opcode);
+	void *at = urxe_bth_ext(bth);
+
+	if (traits & OP_RETH)
+		at = put_reth(at, wqe, off);
+	if (traits & OP_ATOMIC_ETH)
+		at = put_atomic_eth(at, wqe);
+	if (traits & (OP_IMM | OP_IETH)) {
+		memcpy(at, &wqe->imm, sizeof(wqe->imm));
+		at += sizeof(wqe->imm);
+	}
+	return at;
+}
+
+static int put_payload(struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		       void *at, const struct piece *piece,
+		       struct urxe_ctx *ctx)
+{
+	if (wqe->is_inline) {
+		memcpy(at, wqe->data + piece->off, piece->len);
+		return 0;
+	}
+	return urxe_sg_read(qp->ibqp.pd, wqe->sge, wqe->num_sge, piece->off,
+			    at, piece->len, ctx);
+}
+
+/* Ask for an acknowledgment where the peer can't do without, and now and then. */
+static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
+		     const struct urxe_wqe *wqe, bool last)
+{
+	struct urxe_req *req = &qp->req;
+
+	if (last && (wqe->flags & IB_SEND_SOLICITED))
+		bth->flags |= BTH_SE;
+	if (!last && ++req->since_ack < ACK_EVERY)
+		return;
+	req->since_ack = 0;
+	bth->apsn |= htonl(BTH_ACK);
+}
+
+/* The next @n PSNs, which end the WQE if @last, are on their way. */
+static void sent(struct urxe_qp *qp, u32 n, bool last)
+{
+	struct urxe_req *req = &qp->req;
+
+	if (req->send_psn == req->una_psn)
+		set_deadline(qp);
+	req->send_psn = psn_add(req->send_psn, n);
+	if (req_dist(req, req->send_psn) > req_dist(req, req->max_psn))
+		req->max_psn = req->send_psn;
+	if (last)
+		qp->sq.next++;
+}
+
+static enum tx local_error(struct urxe_wqe *wqe, enum ib_wc_status status)
+{
+	wqe->status = status;
+	return TX_IDLE;
+}
+
+static enum tx send_message(struct urxe_qp *qp, struct urxe_batch *batch,
+			    struct urxe_wqe *wqe, struct urxe_ctx *ctx)
+{
+	struct piece piece = piece_at(qp, wqe);
+	struct urxe_bth *bth;
+	int err;
+
+	bth = urxe_batch_packet(batch,
+				wire_opcode(wqe, piece.first, piece.last),
+				piece.len, qp->req.send_psn);
+	if (!bth)
+		return TX_AGAIN;
+	err = put_payload(qp, wqe, put_ext(bth, wqe, 0), &piece, ctx);
+	if (err) {
+		urxe_batch_cancel(batch);
+		return err == -EAGAIN ? TX_SLEEP :
+					local_error(wqe, IB_WC_LOC_PROT_ERR);
+	}
+	set_bits(qp, bth, wqe, piece.last);
+	urxe_batch_commit(batch);
+	sent(qp, 1, piece.last);
+	return TX_MORE;
+}
+
+/* One packet asks for all responses from @send_psn on. */
+static enum tx send_request(struct urxe_qp *qp, struct urxe_batch *batch,
+			    struct urxe_wqe *wqe)
+{
+	bool carries = wqe->kind == WQE_ATOMIC_WRITE;
+	struct piece piece = piece_at(qp, wqe);
+	struct urxe_bth *bth;
+	void *at;
+
+	bth = urxe_batch_packet(batch, wire_ops[wqe->opcode].only,
+				carries ? wqe->length : 0, qp->req.send_psn);
+	if (!bth)
+		return TX_AGAIN;
+	at = put_ext(bth, wqe, piece.off);
+	if (carries)
+		memcpy(at, wqe->data, wqe->length);
+	set_bits(qp, bth, wqe, true);
+	urxe_batch_commit(batch);
+	qp->req.rd_atomic++;
+	sent(qp, wqe->packets - piece.off / qp->mtu, true);
+	return TX_MORE;
+}
+
+/* --- deciding what to send ---------------------------------------------- */
+
+/* Whether a WQE that nothing of is on the wire may be begun. */
+static bool may_start(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
+{
+	if (qp_state(qp) != IB_QPS_RTS)
+		return false;
+	if ((wqe->flags & IB_SEND_FENCE) && qp->req.rd_atomic)
+		return false;
+	/* Nothing that still may be sent again uses the key. */
+	return wqe->opcode != IB_WR_LOCAL_INV || qp->sq.una == qp->sq.next;
+}
+
+static void start(struct urxe_qp *qp, struct urxe_wqe *wqe)
+{
+	struct urxe_req *req = &qp->req;
+
+	wqe->started = true;
+	wqe->first_psn = req->psn;
+	if (wqe->kind != WQE_LOCAL)
+		wqe->packets = qp_packets(qp, wqe->length);
+	req->psn = psn_add(req->psn, wqe->packets);
+}
+
+static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
+{
+	const struct urxe_req *req = &qp->req;
+	u32 ahead = req_dist(req, req->send_psn);
+
+	if (!ahead)
+		return true;
+	if (!wqe_has_response(wqe))
+		return ahead < WINDOW;
+	return req->rd_atomic < qp->attr.max_rd_atomic &&
+	       ahead + wqe->packets < URXE_PSN_HALF;
+}
+
+static enum tx do_local(struct urxe_qp *qp, struct urxe_wqe *wqe)
+{
+	int err;
+
+	if (wqe->opcode == IB_WR_REG_MR)
+		err = urxe_mr_fast_reg(qp->ibqp.pd, wqe->mr, wqe->key,
+				       wqe->access);
+	else
+		err = urxe_mr_invalidate(qp->ibqp.pd, wqe->key);
+	if (err)
+		return local_error(wqe, IB_WC_MW_BIND_ERR);
+	wqe->done = true;
+	qp->sq.next++;
+	return TX_MORE;
+}
+
+static bool check_rd_atomic(const struct urxe_qp *qp,
+			    const struct urxe_wqe *wqe)
+{
+	return !wqe_has_response(wqe) || qp->attr.max_rd_atomic;
+}
+
+static enum tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
+			 struct urxe_ctx *ctx)
+{
+	struct urxe_sq *sq = &qp->sq;
+	struct urxe_wqe *wqe;
+
+	if (sq->next == smp_load_acquire(&sq->head))
+		return TX_IDLE;
+	wqe = sq_slot(sq, sq->next);
+	if (wqe->done) {
+		sq->next++;
+		return TX_MORE;
+	}
+	if (wqe->status || qp->req.rnr_wait)
+		return TX_IDLE;
+	if (!check_rd_atomic(qp, wqe))
+		return local_error(wqe, IB_WC_LOC_QP_OP_ERR);
+	if (!wqe->started) {
+		if (!may_start(qp, wqe))
+			return TX_IDLE;
+		start(qp, wqe);
+	}
+	if (wqe->kind == WQE_LOCAL)
+		return do_local(qp, wqe);
+	if (!window_open(qp, wqe) || urxe_handle_full(qp->handle))
+		return TX_IDLE;
+	if (ctx->budget-- <= 0)
+		return TX_AGAIN;
+	if (wqe_has_response(wqe))
+		return send_request(qp, batch, wqe);
+	return send_message(qp, batch, wqe, ctx);
+}
+
+/* In SQD, what was begun has been answered: say so, once. */
+static void check_drained(struct urxe_qp *qp)
+{
+	struct urxe_sq *sq = &qp->sq;
+
+	if (qp_state(qp) != IB_QPS_SQD) {
+		qp->req.drained = false;
+		return;
+	}
+	if (qp->req.drained ||
+	    (sq->una != sq->head && sq_slot(sq, sq->una)->started))
+		return;
+	qp->req.drained = true;
+	if (qp->attr.en_sqd_async_notify)
+		urxe_qp_event(qp, IB_EVENT_SQ_DRAINED);
+}
+
+static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
+{
+	struct urxe_batch batch;
+	enum tx tx;
+
+	if (qp_is_user(qp) && urxe_sq_fetch(&qp->sq, qp->service)) {
+		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
+		return URXE_STEP_DONE;
+	}
+	urxe_batch_init(&batch, qp, ctx);
+	do {
+		tx = send_next(qp, &batch, ctx);
+	} while (tx == TX_MORE);
+	urxe_batch_send(&batch);
+	arm_timer(qp);
+	urxe_complete_ready(qp);
+	check_drained(qp);
+	if (tx == TX_SLEEP)
+		return URXE_STEP_SLEEP;
+	return tx == TX_AGAIN ? URXE_STEP_AGAIN : URXE_STEP_DONE;
+}
+
+enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
+{
+	struct urxe_qp *qp = container_of(runner, struct urxe_qp, sq_runner);
+	enum urxe_step step;
+
+	switch (qp_state(qp)) {
+	case IB_QPS_RTS:
+	case IB_QPS_SQD:
+		step = urxe_complete_responses(qp, ctx);
+		if (step != URXE_STEP_DONE)
+			return step;
+		take_events(qp);
+		/* Either may have been the end of the QP. */
+		if (qp_state(qp) == IB_QPS_ERR)
+			break;
+		return transmit(qp, ctx);
+	case IB_QPS_ERR:
+		break;
+	default:
+		skb_queue_purge(&qp->req.pkts);
+		return URXE_STEP_DONE;
+	}
+	urxe_flush_sq(qp);
+	return URXE_STEP_DONE;
+}
+
+/* --- beginning and end -------------------------------------------------- */
+
+void urxe_req_init(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	skb_queue_head_init(&req->pkts);
+	timer_setup(&req->timer, on_timer, 0);
+	hrtimer_setup(&req->rnr_timer, on_rnr_timer, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_SOFT);
+}
+
+void urxe_req_stop_timers(struct urxe_qp *qp)
+{
+	timer_delete_sync(&qp->req.timer);
+	hrtimer_cancel(&qp->req.rnr_timer);
+}
+
+void urxe_req_reset(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	urxe_req_stop_timers(qp);
+	skb_queue_purge(&req->pkts);
+	req->rd_atomic = 0;
+	req->since_ack = 0;
+	req->rewound = false;
+	req->rnr_wait = false;
+	req->drained = false;
+	req->events = 0;
+	urxe_sq_reset(&qp->sq);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Receive queues.
+ */
+#include "rq.h"
+
+int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge)
+{
+	spin_lock_init(&rq->lock);
+	rq->max_wr = wr;
+	rq->max_sge = sge;
+	if (!wr)
+		return 0;
+	return urxe_ring_alloc(&rq->ring, wr,
+			       struct_size_t(struct rxe_recv_wqe, dma.sge, sge));
+}
+
+void urxe_rq_exit(struct urxe_rq *rq)
+{
+	urxe_ring_free(&rq->ring);
+}
+
+/* Copy the element at @from out, checking what was copied. */
+static void copy_in(struct urxe_rqe *rqe, const struct rxe_recv_wqe *from,
+		    u32 max_sge)
+{
+	u32 i, num_sge = READ_ONCE(from->dma.num_sge);
+	u64 length = 0;
+
+	rqe->wr_id = READ_ONCE(from->wr_id);
+	rqe->status = IB_WC_SUCCESS;
+	rqe->num_sge = 0;
+	rqe->length = 0;
+	if (num_sge > max_sge) {
+		rqe->status = IB_WC_LOC_QP_OP_ERR;
+		return;
+	}
+	memcpy(rqe->sge, from->dma.sge, num_sge * sizeof(rqe->sge[0]));
+	for (i = 0; i < num_sge; i++)
+		length += rqe->sge[i].length;
+	if (length > URXE_MAX_MSG) {
+		rqe->status = IB_WC_LOC_LEN_ERR;
+		return;
+	}
+	rqe->num_sge = num_sge;
+	rqe->length = length;
+}
+
+bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe)
+{
+	struct urxe_ring *ring = &rq->ring;
+	unsigned long flags;
+	bool there;
+
+	if (!ring->buf)
+		return false;
+	spin_lock_irqsave(&rq->lock, flags);
+	there = urxe_ring_pending(ring);
+	if (there) {
+		copy_in(rqe, urxe_ring_elem(ring, ring->index), rq->max_sge);
+		ring->index = (ring->index + 1) & ring->mask;
+		urxe_ring_release(ring, ring->index);
+	}
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return there;
+}
+
+static void copy_out(struct rxe_recv_wqe *to, const struct ib_recv_wr *wr)
+{
+	int i;
+
+	to->wr_id = wr->wr_id;
+	to->dma.num_sge = wr->num_sge;
+	for (i = 0; i < wr->num_sge; i++)
+		to->dma.sge[i] = (struct rxe_sge){
+			.addr = wr->sg_list[i].addr,
+			.length = wr->sg_list[i].length,
+			.lkey = wr->sg_list[i].lkey,
+		};
+}
+
+int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr)
+{
+	struct urxe_ring *ring = &rq->ring;
+	unsigned long flags;
+	u32 producer;
+	int err = 0;
+
+	if (!ring->buf || wr->num_sge < 0 || wr->num_sge > rq->max_sge)
+		return -EINVAL;
+	spin_lock_irqsave(&rq->lock, flags);
+	if (urxe_ring_pending(ring) >= rq->max_wr) {
+		err = -ENOMEM;
+	} else {
+		producer = ring->buf->producer_index;
+		copy_out(urxe_ring_elem(ring, producer), wr);
+		smp_store_release(&ring->buf->producer_index,
+				  (producer + 1) & ring->mask);
+	}
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return err;
+}
+
+void urxe_rq_reset(struct urxe_rq *rq)
+{
+	struct urxe_ring *ring = &rq->ring;
+	unsigned long flags;
+
+	if (!ring->buf)
+		return;
+	spin_lock_irqsave(&rq->lock, flags);
+	ring->index = (ring->index + urxe_ring_pending(ring)) & ring->mask;
+	urxe_ring_release(ring, ring->index);
+	spin_unlock_irqrestore(&rq->lock, flags);
+}

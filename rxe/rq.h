@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * Receive queues: work requests are pulled one at a time, each as a private copy.
+ */
+#ifndef URXE_RQ_H
+#define URXE_RQ_H
+
+#include "ring.h"
+
+/**
+ * struct urxe_rqe - a receive work request, checked
+ * @wr_id: the consumer's
+ * @length: bytes it can take
+ * @status: not IB_WC_SUCCESS: it is unusable, and ends with this
+ * @num_sge: entries of @sge
+ */
+struct urxe_rqe {
+	u64			wr_id;
+	u32			length;
+	enum ib_wc_status	status;
+	u32			num_sge;
+	struct rxe_sge		sge[URXE_MAX_SGE];
+};
+
+/**
+ * struct urxe_rq - a receive queue, of a QP or shared
+ * @lock: guards the kernel's side of @ring: pulls, and kernel consumers' posts
+ * @ring: user QPs and kernel QPs use the same
+ * @max_wr: how many a kernel consumer may post
+ * @max_sge: entries a work request may have
+ */
+struct urxe_rq {
+	spinlock_t		lock;
+	struct urxe_ring	ring;
+	u32			max_wr;
+	u32			max_sge;
+};
+
+/* Return: 0 or -ENOMEM. May sleep. @wr and @sge may be 0: then nothing is made. */
+int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge);
+void urxe_rq_exit(struct urxe_rq *rq);
+
+/**
+ * urxe_rq_pull - take the oldest work request
+ * Return: false when there is none. Any context.
+ */
+bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe);
+
+/* A kernel consumer's post. Return: 0, -ENOMEM, -EINVAL. Any context. */
+int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr);
+
+/* Forget all that is posted. */
+void urxe_rq_reset(struct urxe_rq *rq);
+
+#endif /* URXE_RQ_H */

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The token: BUSY is held by exactly one context, AGAIN is the note that a
+ * newcomer leaves. Both live in one word so that "put down, unless there is a
+ * note" is one compare-and-swap.
+ */
+#include <linux/sched/mm.h>
+#include <linux/wait.h>
+
+#include "runner.h"
+
+#define RUN_BUSY	BIT(0)
+#define RUN_AGAIN	BIT(1)
+
+/* Packets' worth of work before softirq or a system call lets others have a go. */
+#define BUDGET_INLINE	512
+#define BUDGET_WORKER	4096
+
+/* True when the token is ours now; else its holder has been told. */
+static bool take_or_tell(struct urxe_runner *runner)
+{
+	unsigned long old = READ_ONCE(runner->state);
+	unsigned long new;
+
+	do {
+		new = old & RUN_BUSY ? old | RUN_AGAIN : old | RUN_BUSY;
+	} while (!try_cmpxchg(&runner->state, &old, new));
+	return !(old & RUN_BUSY);
+}
+
+/* True when the token is put down; false when a note says to go on. */
+static bool put_down(struct urxe_runner *runner)
+{
+	unsigned long old = READ_ONCE(runner->state);
+	unsigned long new;
+
+	do {
+		new = old & RUN_AGAIN ? RUN_BUSY : 0;
+	} while (!try_cmpxchg(&runner->state, &old, new));
+	if (new)
+		return false;
+	if (wq_has_sleeper(&runner->idle))
+		wake_up_all(&runner->idle);
+	return true;
+}
+
+/* The worker has the token from here on, and with it a reference to @mm. */
+static void hand_over(struct urxe_runner *runner, struct mm_struct *mm)
+{
+	if (mm)
+		mmgrab(mm);
+	runner->mm = mm;
+	queue_work(runner->wq, &runner->work);
+}
+
+/* Somebody wants the token for good: what is left stays for his start(). */
+static void give_up(struct urxe_runner *runner)
+{
+	WRITE_ONCE(runner->state, 0);
+	wake_up_all(&runner->idle);
+}
+
+/* Run with the token held until it is put down or handed over. */
+static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
+{
+	enum urxe_step step;
+
+	ctx->runner = runner;
+	do {
+		ctx->want_mm = NULL;
+		step = runner->step(runner, ctx);
+		if (READ_ONCE(runner->stopping)) {
+			give_up(runner);
+			return;
+		}
+		if (step != URXE_STEP_DONE) {
+			hand_over(runner, ctx->want_mm ?: ctx->mm);
+			return;
+		}
+	} while (!put_down(runner));
+}
+
+static void run_worker(struct work_struct *work)
+{
+	struct urxe_runner *runner =
+		container_of(work, struct urxe_runner, work);
+	struct urxe_ctx ctx = {
+		.may_sleep = true,
+		.budget = BUDGET_WORKER,
+		.mm = runner->mm,
+	};
+	bool inside;
+
+	/* A dead mm is not entered: it is the access that fails, then. */
+	inside = ctx.mm && !umem_worker_enter(&runner->worker, ctx.mm);
+	run(runner, &ctx);
+	if (inside)
+		umem_worker_leave(&runner->worker);
+	if (ctx.mm)
+		mmdrop(ctx.mm);
+}
+
+int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err)
+{
+	if (READ_ONCE(ctx->runner->stopping))
+		return -EAGAIN;
+	if (err != -EAGAIN)
+		return err;
+	if (ctx->may_sleep && ctx->mm == mm)
+		return -EFAULT;
+	ctx->want_mm = mm;
+	return -EAGAIN;
+}
+
+void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
+		      enum urxe_step (*step)(struct urxe_runner *runner,
+					     struct urxe_ctx *ctx))
+{
+	runner->state = 0;
+	runner->stopping = false;
+	runner->step = step;
+	runner->mm = NULL;
+	runner->wq = wq;
+	umem_worker_init(&runner->worker);
+	INIT_WORK(&runner->work, run_worker);
+	init_waitqueue_head(&runner->idle);
+}
+
+void urxe_runner_kick(struct urxe_runner *runner)
+{
+	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
+
+	if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
+		run(runner, &ctx);
+}
+
+void urxe_runner_defer(struct urxe_runner *runner)
+{
+	if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
+		hand_over(runner, NULL);
+}
+
+void urxe_runner_stop(struct urxe_runner *runner)
+{
+	WRITE_ONCE(runner->stopping, true);
+	umem_worker_interrupt(&runner->worker);
+	wait_event(runner->idle, take_or_tell(runner));
+	/* The worker may have put the token down and still be on its way out. */
+	flush_work(&runner->work);
+}
+
+void urxe_runner_start(struct urxe_runner *runner)
+{
+	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
+
+	umem_worker_resume(&runner->worker);
+	WRITE_ONCE(runner->stopping, false);
+	run(runner, &ctx);
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * A runner is one state machine and the token that lets one context at a time
+ * run it: a post_send caller, softirq, a timer, or the worker.
+ *
+ * Whoever kicks a runner that nobody runs takes the token and works until
+ * nothing is left. Who kicks a busy one leaves a note, which the holder reads
+ * before it lets go. A step that has to sleep, or has worked long enough,
+ * passes the token itself to the worker. So the state behind a runner needs no
+ * lock: holding the token is the lock.
+ */
+#ifndef URXE_RUNNER_H
+#define URXE_RUNNER_H
+
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <umem.h>
+
+struct urxe_runner;
+
+/**
+ * struct urxe_ctx - in what context a step runs, and what it wants
+ * @may_sleep: in the worker, with @mm entered (if not NULL)
+ * @budget: units of work (about one packet each) left in this turn
+ * @mm: the mm that the worker entered, or tried to and found dead
+ * @want_mm: set by the step before URXE_STEP_SLEEP: whose memory it needs
+ * @runner: who runs
+ */
+struct urxe_ctx {
+	bool			may_sleep;
+	int			budget;
+	struct mm_struct	*mm;
+	struct mm_struct	*want_mm;
+	struct urxe_runner	*runner;
+};
+
+enum urxe_step {
+	URXE_STEP_DONE,		/* nothing left until the next kick */
+	URXE_STEP_AGAIN,	/* out of budget: go on in the worker */
+	URXE_STEP_SLEEP,	/* needs ctx->want_mm, and may fault */
+};
+
+/**
+ * struct urxe_runner - the token and the worker behind it
+ * @state: RUN_* bits
+ * @stopping: somebody waits for the token to keep it; steps are cut short
+ * @step: works until nothing is left, the budget is used, or it must sleep
+ * @worker: the worker's stay in an owner's mm
+ * @mm: which mm; written by the token's holder; held by mmgrab() from the
+ *	hand-over until the worker is done with it
+ * @work: queued while the worker has the token
+ * @wq: where
+ * @idle: woken when the token is put down and somebody waits for it
+ */
+struct urxe_runner {
+	unsigned long		state;
+	bool			stopping;
+	enum urxe_step		(*step)(struct urxe_runner *runner,
+					struct urxe_ctx *ctx);
+	struct umem_worker	worker;
+	struct mm_struct	*mm;
+	struct work_struct	work;
+	struct workqueue_struct	*wq;
+	wait_queue_head_t	idle;
+};
+
+void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
+		      enum urxe_step (*step)(struct urxe_runner *runner,
+					     struct urxe_ctx *ctx));
+
+/**
+ * urxe_runner_kick - there is something to do
+ *
+ * Runs the step here and now, if nobody does.
+ * Context: process or softirq; not with interrupts disabled.
+ */
+void urxe_runner_kick(struct urxe_runner *runner);
+
+/**
+ * urxe_runner_defer - there is something to do, but not in this context
+ * Context: any.
+ */
+void urxe_runner_defer(struct urxe_runner *runner);
+
+/**
+ * urxe_runner_stop - take the token away from everyone
+ *
+ * A fault that the worker waits in is interrupted; the step sees -EAGAIN and can
+ * do the same access again later. After the return nobody runs the step and
+ * nobody will, until urxe_runner_start(). One stopper at a time. May sleep.
+ */
+void urxe_runner_stop(struct urxe_runner *runner);
+
+/* Give the token back, and run what was left meanwhile. Process context. */
+void urxe_runner_start(struct urxe_runner *runner);
+
+/**
+ * urxe_ctx_fault - what an access that failed in this context means
+ * @ctx: the context
+ * @mm: the owner of the memory
+ * @err: what the accessor of ib_umem returned
+ *
+ * Return: -EAGAIN when the step should end with URXE_STEP_SLEEP and do it again;
+ * any other error is final.
+ */
+int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err);
+
+#endif /* URXE_RUNNER_H */
