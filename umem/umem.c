@@ -55,25 +55,6 @@ static void destroy(struct umem *umem)
 	kfree(umem);
 }
 
-struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
-		      unsigned int flags, unsigned long dma_attrs)
-{
-	struct umem *umem;
-	int err;
-
-	umem = create(untagged_addr(addr), length, flags);
-	if (IS_ERR(umem))
-		return umem;
-
-	err = umem_pin(umem, dma_dev, dma_attrs);
-	if (err) {
-		destroy(umem);
-		return ERR_PTR(err);
-	}
-	return umem;
-}
-EXPORT_SYMBOL_GPL(umem_get);
-
 /*
  * What pinning would ask of a mapping: to be readable, or writable. Unlike
  * pinning, a copy has no quarrel with device memory (VM_IO, VM_PFNMAP), nor with
@@ -119,24 +100,46 @@ static int check_range(const struct umem *umem)
 	return err;
 }
 
-struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags)
+static struct umem *create_checked(unsigned long addr, size_t length,
+				   unsigned int flags)
 {
 	struct umem *umem;
 	int err;
 
-	if (length == UMEM_WHOLE_MM)
-		return create(addr, length, flags);
-
 	umem = create(untagged_addr(addr), length, flags);
 	if (IS_ERR(umem))
 		return umem;
-
 	err = check_range(umem);
 	if (err) {
 		destroy(umem);
 		return ERR_PTR(err);
 	}
 	return umem;
+}
+
+struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
+		      unsigned int flags, unsigned long dma_attrs)
+{
+	struct umem *umem;
+	int err;
+
+	umem = create_checked(addr, length, flags);
+	if (IS_ERR(umem))
+		return umem;
+	err = umem_pin(umem, dma_dev, dma_attrs);
+	if (err) {
+		destroy(umem);
+		return ERR_PTR(err);
+	}
+	return umem;
+}
+EXPORT_SYMBOL_GPL(umem_get);
+
+struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags)
+{
+	if (length == UMEM_WHOLE_MM)
+		return create(addr, length, flags);
+	return create_checked(addr, length, flags);
 }
 EXPORT_SYMBOL_GPL(umem_open);
 

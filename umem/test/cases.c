@@ -19,6 +19,7 @@
 
 #define PAGES	8UL
 #define SIZE	(PAGES * PAGE_SIZE)
+#define HUGE_RANGE (1UL << 41)
 
 /**
  * struct stay - a case's stay in the loader's mm
@@ -474,6 +475,7 @@ static void can_be_interrupted(struct kunit *test)
 static void undoes_a_failed_pin(struct kunit *test)
 {
 	struct device *dev = umem_test_recorded();
+	unsigned long huge;
 	struct stay s;
 	u64 before;
 
@@ -482,7 +484,11 @@ static void undoes_a_failed_pin(struct kunit *test)
 	before = atomic64_read(&current->mm->pinned_vm);
 
 	/* the array of pages: more than can be allocated */
-	KUNIT_EXPECT_EQ(test, get_error(NULL, s.addr, 1UL << 46, 0), -ENOMEM);
+	huge = vm_mmap(NULL, 0, HUGE_RANGE, PROT_READ, MAP_PRIVATE |
+		       MAP_ANONYMOUS | MAP_NORESERVE, 0);
+	KUNIT_EXPECT_TRUE(test, !IS_ERR_VALUE(huge));
+	KUNIT_EXPECT_EQ(test, get_error(NULL, huge, HUGE_RANGE, 0), -ENOMEM);
+	vm_munmap(huge, HUGE_RANGE);
 	/* a page in the middle: not there */
 	vm_munmap(s.addr + 4 * PAGE_SIZE, PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, get_error(NULL, s.addr, SIZE, UMEM_WRITE),

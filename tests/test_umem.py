@@ -1,0 +1,1047 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""ib_umem by itself: what can happen to a process whose memory a driver has open.
+
+umem_test, a module that is never installed, runs its own cases on load and
+gives programs /dev/umem_test: a range per open file, accessed from the caller, a
+softirq, a worker in the owner's mm, or a kernel thread outside any mm. Here a
+process does to its memory what processes do, and the bytes are compared.
+
+To be run as root inside the test machine.
+"""
+
+import contextlib
+import ctypes
+import errno
+import gc
+import mmap
+import os
+import random
+import re
+import resource
+import select
+import signal
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+PAGE = mmap.PAGESIZE
+SIZE = 16 * PAGE
+MIB = 1 << 20
+GIB = 1 << 30
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int,
+                      ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t,
+                        ctypes.c_int, ctypes.c_void_p]
+libc.ioctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p]
+
+RW = mmap.PROT_READ | mmap.PROT_WRITE
+PROT_NONE = 0
+ANON = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+MAP_FIXED, MAP_NORESERVE, MAP_HUGETLB = 0x10, 0x4000, 0x40000
+MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
+MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE, MADV_PAGEOUT = 4, 8, 14, 21
+
+WRITABLE = 1
+WHOLE_MM = (1 << 64) - 1
+UNPINNED, PINNED, PINNED_RECORDED, PINNED_DIRECT = range(4)
+CALLER, CALLER_NOWAIT, SOFTIRQ, WORKER, KTHREAD_NOWAIT = range(5)
+READ, WRITE, CAS, FAA, ATOMIC_WRITE = range(5)
+
+
+def check(result):
+    """The result of a libc call, or the OSError it stands for."""
+    if result in (-1, ctypes.c_void_p(-1).value):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
+
+
+class Memory:
+    """A mapping of this process."""
+
+    def __init__(self, length=SIZE, prot=RW, flags=ANON, fd=-1, addr=None,
+                 offset=0):
+        if addr:
+            flags |= MAP_FIXED
+        self.length = length
+        self.addr = check(libc.mmap(addr, length, prot, flags, fd, offset))
+
+    def unmap(self, off=0, length=None):
+        check(libc.munmap(self.addr + off, length or self.length - off))
+
+    def protect(self, prot):
+        check(libc.mprotect(self.addr, self.length, prot))
+
+    def advise(self, advice):
+        check(libc.madvise(self.addr, self.length, advice))
+
+    def move(self, addr=None):
+        flags = MREMAP_MAYMOVE | (MREMAP_FIXED if addr else 0)
+        self.addr = check(libc.mremap(self.addr, self.length, self.length,
+                                      flags, addr))
+
+    def peek(self, off=0, length=None):
+        return ctypes.string_at(self.addr + off, length or self.length - off)
+
+    def poke(self, data, off=0):
+        ctypes.memmove(self.addr + off, data, len(data))
+
+    def pagemap(self, off=0):
+        with open("/proc/self/pagemap", "rb", buffering=0) as f:
+            f.seek((self.addr + off) // PAGE * 8)
+            return struct.unpack("Q", f.read(8))[0]
+
+    def present(self, off=0):
+        return bool(self.pagemap(off) >> 63)
+
+    def swapped(self, off=0):
+        return bool(self.pagemap(off) >> 62 & 1)
+
+
+class Umem:
+    """A range, open in the kernel."""
+
+    OPEN, CLOSE, ACCESS = 0x40207501, 0x7502, 0xC0387503
+    INTERRUPT, RESUME, INFO, FAIL_MAP = 0x7504, 0x7505, 0x80587506, 0x7507
+    FIELDS = ("pinned_pages sg_entries sg_bytes dma_addr phys_addr maps unmaps"
+              " map_attrs unmap_attrs map_dir resident").split()
+
+    def __init__(self, *args, **kwargs):
+        self.fd = os.open("/dev/umem_test", os.O_RDWR | os.O_CLOEXEC)
+        if args:
+            self.open(*args, **kwargs)
+
+    def ioctl(self, cmd, buf=None):
+        check(libc.ioctl(self.fd, cmd, buf))
+
+    def open(self, addr, length, flags=WRITABLE, kind=UNPINNED, attrs=0):
+        if isinstance(addr, Memory):
+            addr = addr.addr
+        self.ioctl(self.OPEN, struct.pack("QQQII", addr, length, attrs, flags,
+                                          kind))
+        return self
+
+    def access(self, op, where, off, buf=None, length=0, a=0, b=0):
+        arg = ctypes.create_string_buffer(
+            struct.pack("QQQQQQII", off, ctypes.addressof(buf) if buf else 0,
+                        length, a, b, 0, op, where), 56)
+        self.ioctl(self.ACCESS, arg)
+        return struct.unpack_from("Q", arg, 40)[0]
+
+    def read(self, where, off=0, length=8):
+        buf = ctypes.create_string_buffer(max(length, 1))
+        self.access(READ, where, off, buf, length)
+        return buf.raw[:length]
+
+    def write(self, where, off=0, data=b"whatever"):
+        buf = ctypes.create_string_buffer(data, max(len(data), 1))
+        self.access(WRITE, where, off, buf, len(data))
+
+    def atomic(self, op, where, off=0, a=0, b=0):
+        return self.access(op, where, off, None, 8, a, b)
+
+    def interrupt(self):
+        self.ioctl(self.INTERRUPT)
+
+    def resume(self):
+        self.ioctl(self.RESUME)
+
+    def info(self):
+        buf = ctypes.create_string_buffer(8 * len(self.FIELDS))
+        self.ioctl(self.INFO, buf)
+        return dict(zip(self.FIELDS, struct.unpack("11Q", buf.raw)))
+
+    def close(self):
+        self.ioctl(self.CLOSE)
+
+    def __del__(self):
+        os.close(self.fd)
+
+
+def noise(length, seed=1):
+    return random.Random(seed).randbytes(length)
+
+
+@contextlib.contextmanager
+def fails(code):
+    with pytest.raises(OSError) as caught:
+        yield
+    assert errno.errorcode[caught.value.errno] == errno.errorcode[code]
+
+
+class Child:
+    """A forked process that runs fn(self) and must end well."""
+
+    def __init__(self, fn):
+        self.go_r, self.go_w = os.pipe()
+        self.said_r, self.said_w = os.pipe()
+        self.pid = os.fork()
+        if self.pid:
+            return
+        status = 1
+        try:
+            fn(self)
+            status = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    # what the child says, and the parent waits for; and the other way round
+    def say(self):
+        os.write(self.said_w, b"x")
+
+    def listen(self):
+        assert select.select([self.said_r], [], [], 20)[0], "child is silent"
+        assert os.read(self.said_r, 1)
+
+    def go(self):
+        os.write(self.go_w, b"x")
+
+    def wait_go(self):
+        os.read(self.go_r, 1)
+
+    def end(self):
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        for fd in self.go_r, self.go_w, self.said_r, self.said_w:
+            os.close(fd)
+        return status
+
+
+def in_child(fn):
+    """Run fn() in a child process of ours, which must not raise."""
+    assert Child(lambda _: fn()).end() == 0
+
+
+def vm_pin():
+    with open("/proc/self/status") as f:
+        return int(re.search(r"VmPin:\s+(\d+) kB", f.read())[1]) * 1024
+
+
+def pin_balance():
+    with open("/proc/sys/vm/stat_refresh", "w") as f:
+        f.write("1")
+    with open("/proc/vmstat") as f:
+        stat = dict(line.split() for line in f)
+    return int(stat["nr_foll_pin_acquired"]) - int(stat["nr_foll_pin_released"])
+
+
+def run(*args):
+    subprocess.run(args, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def module():
+    """The modules are loaded for these tests, and unload after them."""
+    subprocess.run(["rmmod", "umem_test"], stderr=subprocess.DEVNULL)
+    run("dmesg", "--clear")
+    run("modprobe", "umem_test")
+    log = subprocess.run(["dmesg"], check=True, capture_output=True, text=True)
+    balance = pin_balance()
+    yield log.stdout
+    gc.collect()    # exceptions refer to frames, and frames to open files
+    assert pin_balance() == balance, "pins are left"
+    run("rmmod", "umem_test")
+
+
+@pytest.fixture
+def memory():
+    m = Memory()
+    m.poke(noise(SIZE))
+    yield m
+    with contextlib.suppress(OSError):
+        m.unmap()
+
+
+@pytest.fixture(scope="module")
+def swap():
+    """Swap on compressed memory."""
+    run("modprobe", "zram", "num_devices=1")
+    with open("/sys/block/zram0/disksize", "w") as f:
+        f.write("256M")
+    run("mkswap", "/dev/zram0")
+    run("swapon", "/dev/zram0")
+    yield
+    run("swapoff", "/dev/zram0")
+    with open("/sys/block/zram0/reset", "w") as f:
+        f.write("1")
+
+
+def page_out(m):
+    for _ in range(20):
+        # pages that another processor has just brought in are on its own list
+        with open("/proc/sys/vm/compact_memory", "w") as f:
+            f.write("1")
+        m.advise(MADV_PAGEOUT)
+        if all(m.swapped(off) for off in range(0, m.length, PAGE)):
+            return
+        time.sleep(0.1)
+    pytest.fail("pages do not leave")
+
+
+# ---- the cases inside the kernel
+
+def test_cases_inside_the_kernel(module):
+    lines = re.findall(r"^\[[^]]*\]\s+(not )?ok \d+ (?:- )?(\w+)(.*)", module,
+                       re.M)
+    cases = {name: not bad for bad, name, _ in lines}
+    assert len(cases) >= 17
+    assert all(cases.values()), module
+
+
+# ---- the contexts
+
+@pytest.mark.parametrize("kind", [UNPINNED, PINNED])
+@pytest.mark.parametrize("where", [CALLER, CALLER_NOWAIT, SOFTIRQ, WORKER,
+                                   KTHREAD_NOWAIT])
+def test_bytes_arrive_from_every_context(memory, kind, where):
+    u = Umem(memory, SIZE, WRITABLE, kind)
+    off, data = PAGE - 5, noise(3 * PAGE + 9, seed=2)
+    if kind == UNPINNED and where == KTHREAD_NOWAIT:
+        with fails(errno.EAGAIN):
+            u.write(where, off, data)
+        with fails(errno.EAGAIN):
+            u.read(where, off, len(data))
+        assert memory.peek() == noise(SIZE)
+        return
+    assert u.read(where, off, len(data)) == noise(SIZE)[off:off + len(data)]
+    u.write(where, off, data)
+    assert memory.peek(off, len(data)) == data
+    assert memory.peek(0, off) == noise(SIZE)[:off]
+    assert memory.peek(off + len(data)) == noise(SIZE)[off + len(data):]
+
+
+@pytest.mark.parametrize("where", [CALLER, CALLER_NOWAIT, SOFTIRQ, WORKER])
+def test_atomics_from_every_context(memory, where):
+    u = Umem(memory, SIZE)
+    word = lambda: struct.unpack("Q", memory.peek(64, 8))[0]
+    memory.poke(struct.pack("Q", 40), 64)
+    assert u.atomic(FAA, where, 64, 2) == 40
+    assert word() == 42
+    assert u.atomic(CAS, where, 64, 7, 41) == 42
+    assert word() == 42
+    assert u.atomic(CAS, where, 64, 7, 42) == 42
+    assert word() == 7
+    u.atomic(ATOMIC_WRITE, where, 64, 99)
+    assert word() == 99
+    with fails(errno.EINVAL):
+        u.atomic(FAA, where, 60)
+
+
+def test_atomics_are_atomic_against_each_other(memory):
+    """Four threads, two contexts, one word: no addition is lost."""
+    u = [Umem(memory, SIZE) for _ in range(4)]
+    memory.poke(bytes(8))
+
+    def add(i):
+        for _ in range(500):
+            u[i].atomic(FAA, CALLER if i % 2 else WORKER, 0, 1)
+
+    threads = [threading.Thread(target=add, args=(i,)) for i in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert struct.unpack("Q", memory.peek(0, 8))[0] == 2000
+
+
+@pytest.mark.parametrize("where", [CALLER, CALLER_NOWAIT, SOFTIRQ])
+def test_another_process_cannot_reach_in_place(memory, where):
+    """The child has a mapping at the same address, which must not be touched."""
+    u = Umem(memory, SIZE)
+
+    def intrude():
+        memory.poke(b"child---")
+        with fails(errno.EAGAIN):
+            u.read(where)
+        with fails(errno.EAGAIN):
+            u.write(where, 0, b"mistaken")
+        with fails(errno.EAGAIN):
+            u.atomic(FAA, where, 0, 1)
+        assert memory.peek(0, 8) == b"child---"
+        u.write(WORKER, 0, b"parent--")
+        assert memory.peek(0, 8) == b"child---"
+
+    in_child(intrude)
+    assert memory.peek(0, 8) == b"parent--"
+
+
+@pytest.mark.parametrize("where", [CALLER_NOWAIT, SOFTIRQ])
+def test_absent_pages_are_left_to_the_sleeper(where):
+    m = Memory()
+    u = Umem(m, SIZE)
+    for op in (lambda: u.read(where), lambda: u.write(where),
+               lambda: u.atomic(FAA, where, 0, 1)):
+        with fails(errno.EAGAIN):
+            op()
+    assert not m.present()
+    u.write(WORKER, 0, b"12345678")
+    assert m.present()
+    assert u.read(where) == b"12345678"
+
+
+# ---- what is refused
+
+def test_open_refuses_what_pinning_refuses(memory):
+    hole = Memory(4 * PAGE)
+    hole.unmap(2 * PAGE, PAGE)
+    readonly = Memory(prot=mmap.PROT_READ)
+    none = Memory(prot=PROT_NONE)
+    for kind in UNPINNED, PINNED:
+        for code, args in (
+                (errno.EINVAL, (memory, 0)),
+                (errno.EINVAL, (memory, (1 << 64) - memory.addr)),
+                (errno.EINVAL, (memory, SIZE, 8)),
+                (errno.EFAULT, (hole, 4 * PAGE)),
+                (errno.EFAULT, (hole.addr + PAGE, PAGE + 1)),
+                (errno.EFAULT, (readonly, SIZE)),
+                (errno.EFAULT, (none, SIZE, 0)),
+                (errno.EFAULT, (1 << 47, PAGE)),
+                (errno.EFAULT, (0xffff888000000000, PAGE))):
+            with fails(code):
+                Umem(*args, **({} if len(args) > 2 else {"flags": WRITABLE}),
+                     kind=kind)
+        Umem(hole, 2 * PAGE, kind=kind)
+        Umem(readonly, SIZE, 0, kind=kind)
+    assert vm_pin() == 0
+
+
+def test_read_only_range_is_not_written(memory):
+    u = Umem(memory, SIZE, 0)
+    for where in CALLER, CALLER_NOWAIT, SOFTIRQ, WORKER:
+        with fails(errno.EFAULT):
+            u.write(where)
+        with fails(errno.EFAULT):
+            u.atomic(FAA, where)
+        assert u.read(where) == noise(SIZE)[:8]
+    assert memory.peek() == noise(SIZE)
+
+
+def test_whole_address_space(memory):
+    u = Umem(0, WHOLE_MM)
+    later = Memory()
+    later.poke(b"mapped after the open")
+    for m in memory, later:
+        for where in CALLER, SOFTIRQ, WORKER:
+            assert u.read(where, m.addr, 21) == m.peek(0, 21)
+            u.write(where, m.addr, b"%09d" % where)
+            assert m.peek(0, 9) == b"%09d" % where
+    later.unmap()
+    with fails(errno.EFAULT):
+        u.read(WORKER, later.addr)
+    with fails(errno.EFAULT):
+        u.read(WORKER, 0)
+    with fails(errno.EFAULT):
+        u.write(WORKER, 0xffff888000000000)
+    with fails(errno.EFAULT):
+        u.write(WORKER, (1 << 64) - 4)
+
+
+# ---- the life of an owner
+
+@pytest.mark.parametrize("kind", [UNPINNED, PINNED])
+def test_owner_exits_while_the_range_is_open(kind):
+    u = Umem()
+
+    def owner(child):
+        m = Memory()
+        m.poke(noise(SIZE))
+        u.open(m, SIZE, WRITABLE, kind)
+        child.say()
+        child.wait_go()
+
+    child = Child(owner)
+    child.listen()
+    assert u.read(WORKER) == noise(SIZE)[:8]
+    child.go()
+    assert child.end() == 0
+    if kind == UNPINNED:
+        with fails(errno.ESRCH):
+            u.read(WORKER)
+        for where in CALLER, CALLER_NOWAIT, SOFTIRQ, KTHREAD_NOWAIT:
+            with fails(errno.EAGAIN):
+                u.write(where)
+    else:
+        assert u.read(KTHREAD_NOWAIT, 0, SIZE) == noise(SIZE)
+        u.write(SOFTIRQ)
+    u.close()
+
+
+def test_owner_is_killed_during_accesses():
+    """Again and again, at any moment."""
+    for i in range(20):
+        u = Umem()
+
+        def owner(child):
+            m = Memory(4 * MIB)
+            u.open(m, 4 * MIB)
+            child.say()
+            while True:
+                m.poke(noise(8))
+
+        child = Child(owner)
+        child.listen()
+        killer = threading.Timer(0.002 * i, os.kill, (child.pid, signal.SIGKILL))
+        killer.start()
+        codes = set()
+        for _ in range(2000):
+            try:
+                u.write(WORKER, random.randrange(4 * MIB - 8))
+            except OSError as e:
+                codes.add(e.errno)
+                if e.errno == errno.ESRCH:
+                    break
+        killer.join()
+        assert child.end() == -signal.SIGKILL
+        assert codes <= {errno.ESRCH, errno.EFAULT}
+        with fails(errno.ESRCH):
+            u.write(WORKER)
+
+
+def test_owner_executes_another_program():
+    u = Umem()
+
+    def owner(child):
+        m = Memory()
+        u.open(m, SIZE)
+        os.set_inheritable(u.fd, True)
+        os.execv("/bin/true", ["/bin/true"])
+
+    assert Child(owner).end() == 0
+    with fails(errno.ESRCH):
+        u.read(WORKER)
+
+
+# ---- what an owner does to its mappings
+
+def test_unmapped(memory):
+    u = Umem(memory, SIZE)
+    memory.unmap(4 * PAGE, PAGE)
+    for where in CALLER, WORKER:
+        with fails(errno.EFAULT):
+            u.read(where, 4 * PAGE)
+        with fails(errno.EFAULT):
+            u.write(where, 4 * PAGE - 4)
+        with fails(errno.EFAULT):
+            u.atomic(FAA, where, 4 * PAGE)
+        assert u.read(where, 5 * PAGE) == memory.peek(5 * PAGE, 8)
+    with fails(errno.EAGAIN):
+        u.read(SOFTIRQ, 4 * PAGE)
+
+
+def test_new_mapping_at_the_same_address(memory):
+    u = Umem(memory, SIZE)
+    memory.unmap()
+    with fails(errno.EFAULT):
+        u.read(WORKER)
+    Memory(addr=memory.addr)
+    for where in CALLER, WORKER:
+        assert u.read(where) == bytes(8)
+        u.write(where, 0, b"new page")
+        assert memory.peek(0, 8) == b"new page"
+        memory.poke(bytes(8))
+
+
+def test_moved(memory):
+    u = Umem(memory, SIZE)
+    old, there = memory.addr, Memory()
+    there.unmap()
+    memory.move(there.addr)
+    assert memory.addr != old
+    for where in CALLER, WORKER:
+        with fails(errno.EFAULT):
+            u.write(where)
+    memory.move(old)
+    assert memory.addr == old
+    assert u.read(WORKER, 0, SIZE) == noise(SIZE)
+
+
+def test_made_read_only(memory):
+    u = Umem(memory, SIZE)
+    memory.protect(mmap.PROT_READ)
+    for where in CALLER, WORKER:
+        with fails(errno.EFAULT):
+            u.write(where)
+        with fails(errno.EFAULT):
+            u.atomic(FAA, where, 0, 1)
+        assert u.read(where) == noise(SIZE)[:8]
+    with fails(errno.EAGAIN):
+        u.write(SOFTIRQ)
+    memory.protect(PROT_NONE)
+    with fails(errno.EFAULT):
+        u.read(WORKER)
+    memory.protect(RW)
+    u.write(WORKER, 0, b"writable")
+    assert memory.peek(0, 8) == b"writable"
+
+
+@pytest.mark.parametrize("where", [CALLER, CALLER_NOWAIT, SOFTIRQ, WORKER])
+def test_forked(memory, where):
+    """After a fork both have the page; a write through us is ours alone."""
+    u = Umem(memory, SIZE)
+
+    def child_fn(child):
+        child.say()
+        child.wait_go()
+        assert memory.peek() == noise(SIZE)
+        memory.poke(noise(SIZE, seed=4))
+        child.say()
+        child.wait_go()
+        assert memory.peek() == noise(SIZE, seed=4)
+
+    child = Child(child_fn)
+    child.listen()
+    try:
+        u.write(where, 8, b"of ours!")
+        u.atomic(ATOMIC_WRITE, where, PAGE, 1)
+    except OSError as e:
+        # copy on write takes a fault
+        assert e.errno == errno.EAGAIN and where in (CALLER_NOWAIT, SOFTIRQ)
+        u.write(WORKER, 8, b"of ours!")
+        u.atomic(ATOMIC_WRITE, WORKER, PAGE, 1)
+    else:
+        assert where in (CALLER, WORKER)
+    child.go()
+    child.listen()
+    expect = bytearray(noise(SIZE))
+    expect[8:16] = b"of ours!"
+    expect[PAGE:PAGE + 8] = struct.pack("Q", 1)
+    assert memory.peek() == expect
+    assert u.read(WORKER, 0, SIZE) == expect
+    child.go()
+    assert child.end() == 0
+
+
+def test_swapped_out(memory, swap):
+    u = Umem(memory, SIZE)
+    for op in (lambda where: u.read(where, PAGE, 8),
+               lambda where: u.write(where, PAGE, noise(SIZE)[PAGE:PAGE + 8]),
+               lambda where: u.atomic(FAA, where, PAGE, 0)):
+        page_out(memory)
+        with fails(errno.EAGAIN):
+            op(SOFTIRQ)
+        assert memory.swapped(PAGE)
+        op(WORKER)
+        assert memory.present(PAGE)
+        op(SOFTIRQ)
+    page_out(memory)
+    assert u.read(WORKER, 0, SIZE) == noise(SIZE)
+    page_out(memory)
+    u.write(WORKER, 100, b"not lost")
+    page_out(memory)
+    assert memory.peek(100, 8) == b"not lost"
+
+
+def test_pinned_memory_is_not_swapped_out(memory, swap):
+    """What the comparison is against: it can't leave, and the charge shows."""
+    u = Umem(memory, SIZE, WRITABLE, PINNED)
+    memory.advise(MADV_PAGEOUT)
+    assert not memory.swapped()
+    u.close()
+    page_out(memory)
+
+
+@pytest.mark.parametrize("advice", [MADV_DONTNEED, MADV_FREE])
+def test_given_back(memory, swap, advice):
+    u = Umem(memory, SIZE)
+    memory.advise(advice)
+    if advice == MADV_FREE:
+        memory.advise(MADV_PAGEOUT)
+    assert u.read(WORKER, 0, SIZE) == bytes(SIZE)
+    u.write(WORKER, 0, b"new life")
+    assert memory.peek(0, 8) == b"new life"
+
+
+# ---- every sort of memory
+
+def make_memory(kind):
+    if kind == "thp":
+        m = Memory(8 * MIB)
+        m.advise(MADV_HUGEPAGE)
+        return m
+    if kind == "hugetlb":
+        with open("/proc/sys/vm/nr_hugepages", "w") as f:
+            f.write("8")
+        return Memory(4 * MIB, flags=ANON | MAP_HUGETLB)
+    if kind.startswith("memfd"):
+        fd = os.memfd_create("umem")
+    else:
+        fd = os.open("/tmp", os.O_TMPFILE | os.O_RDWR)
+    os.ftruncate(fd, SIZE)
+    m = Memory(SIZE, fd=fd, flags=mmap.MAP_SHARED if kind.endswith("shared")
+               else mmap.MAP_PRIVATE)
+    m.fd = fd
+    return m
+
+
+@pytest.mark.parametrize("pinning", [UNPINNED, PINNED])
+@pytest.mark.parametrize("kind", ["thp", "hugetlb", "memfd shared",
+                                  "memfd private", "file shared",
+                                  "file private"])
+def test_every_sort_of_memory(kind, pinning):
+    m = make_memory(kind)
+    u = Umem(m, m.length, WRITABLE, pinning)
+    data = noise(m.length, seed=5)
+    u.write(WORKER, 0, data)
+    assert m.peek() == data
+    u.write(SOFTIRQ, PAGE - 1, b"abc")
+    m.poke(b"owner", 100)
+    assert u.read(WORKER, PAGE - 1, 3) == b"abc"
+    assert u.read(SOFTIRQ, 100, 5) == b"owner"
+    assert u.atomic(FAA, WORKER, 0, 1) == struct.unpack("Q", data[:8])[0]
+    assert m.peek(0, 1)[0] == (data[0] + 1) % 256
+    if hasattr(m, "fd"):
+        in_file = os.pread(m.fd, 5, 100)
+        assert in_file == (b"owner" if kind.endswith("shared") else bytes(5))
+    u.close()
+    m.unmap()
+
+
+def test_shared_memory_written_through_another_owner():
+    fd = os.memfd_create("umem")
+    os.ftruncate(fd, SIZE)
+    m = Memory(fd=fd, flags=mmap.MAP_SHARED)
+    u = Umem(m, SIZE)
+    in_child(lambda: m.poke(b"from the child"))
+    assert u.read(WORKER, 0, 14) == b"from the child"
+    u.write(WORKER, 0, b"to the child  ")
+    in_child(lambda: m.peek(0, 14) == b"to the child  " or os._exit(1))
+
+
+def test_truncated_file():
+    fd = os.memfd_create("umem")
+    os.ftruncate(fd, SIZE)
+    m = Memory(fd=fd, flags=mmap.MAP_SHARED)
+    u = Umem(m, SIZE)
+    u.write(WORKER, 4 * PAGE)
+    os.ftruncate(fd, PAGE)
+    for where in CALLER, WORKER:
+        with fails(errno.EFAULT):
+            u.write(where, 4 * PAGE)
+    with fails(errno.EAGAIN):
+        u.read(SOFTIRQ, 4 * PAGE)
+
+
+def test_read_only_file_mapping():
+    fd = os.open("/bin/sh", os.O_RDONLY)
+    for flags in mmap.MAP_SHARED, mmap.MAP_PRIVATE:
+        m = Memory(fd=fd, prot=mmap.PROT_READ, flags=flags)
+        for kind in UNPINNED, PINNED:
+            with fails(errno.EFAULT):
+                Umem(m, SIZE, WRITABLE, kind)
+            u = Umem(m, SIZE, 0, kind)
+            assert u.read(WORKER, 0, SIZE) == os.pread(fd, SIZE, 0)
+            u.close()
+
+
+def test_stack_and_program():
+    with open("/proc/self/maps") as f:
+        maps = f.read()
+    for name in r"\[stack\]", r"\[vdso\]", r"\[heap\]":
+        start, end = re.search(rf"^(\w+)-(\w+) .*{name}", maps, re.M).groups()
+        start, end = int(start, 16), int(end, 16)
+        u = Umem(end - PAGE, PAGE, 0)
+        assert len(u.read(WORKER, 0, 64)) == 64
+        assert u.read(WORKER, PAGE - 8) == u.read(CALLER, PAGE - 8)
+        u.close()
+
+
+def test_device_memory():
+    """Pinning refuses it; copying does what the processor does."""
+    try:
+        fd = os.open("/dev/mem", os.O_RDONLY)
+        m = Memory(PAGE, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED, fd=fd,
+                   offset=0xf0000)
+    except OSError as e:
+        pytest.skip(f"no device memory to map: {e}")
+    u = Umem(m, PAGE, 0)
+    assert u.read(WORKER, 0, PAGE) == m.peek()
+    assert u.read(CALLER, 0, PAGE) == m.peek()
+    with fails(errno.EFAULT):
+        Umem(m, PAGE, 0, PINNED)
+
+
+# ---- a fault that takes its time
+
+class Uffd:
+    """A userfaultfd over a mapping; nobody answers unless told."""
+
+    def __init__(self, m):
+        self.fd = check(libc.syscall(323, os.O_CLOEXEC | os.O_NONBLOCK))
+        self.call(0xC018AA3F, struct.pack("QQQ", 0xAA, 0, 0))
+        self.call(0xC020AA00, struct.pack("QQQQ", m.addr, m.length, 1, 0))
+
+    def call(self, cmd, data):
+        check(libc.ioctl(self.fd, cmd, ctypes.create_string_buffer(data,
+                                                                   len(data))))
+
+    def wait(self):
+        assert select.select([self.fd], [], [], 20)[0], "nobody faulted"
+        return struct.unpack_from("Q", os.read(self.fd, 32), 16)[0]
+
+    def answer(self, addr, data):
+        page = ctypes.create_string_buffer(data, 2 * PAGE)
+        # the source may be anywhere, the destination is a page
+        self.call(0xC028AA03, struct.pack("QQQQq", addr, ctypes.addressof(page),
+                                          PAGE, 0, 0))
+
+    def close(self):
+        os.close(self.fd)
+
+
+class Stuck(threading.Thread):
+    """An access by the worker, from a thread of its own."""
+
+    def __init__(self, fn):
+        super().__init__()
+        self.fn, self.code = fn, None
+        self.start()
+
+    def run(self):
+        try:
+            self.fn()
+            self.code = 0
+        except OSError as e:
+            self.code = e.errno
+
+    def result(self, seconds=20):
+        self.join(seconds)
+        assert not self.is_alive(), "the access does not end"
+        return self.code
+
+
+ACCESSES = {
+    "read": lambda u: u.read(WORKER, PAGE),
+    "write": lambda u: u.write(WORKER, PAGE),
+    "atomic": lambda u: u.atomic(FAA, WORKER, PAGE, 1),
+}
+
+
+@pytest.mark.parametrize("access", ACCESSES)
+def test_fault_that_nobody_answers_is_interrupted(access):
+    m = Memory()
+    uffd, u = Uffd(m), Umem(m, SIZE)
+    stuck = Stuck(lambda: ACCESSES[access](u))
+    assert uffd.wait() == m.addr + PAGE
+    time.sleep(0.2)
+    assert stuck.is_alive()
+    u.interrupt()
+    assert stuck.result() == errno.EFAULT
+    with fails(errno.EINTR):
+        ACCESSES[access](u)
+    uffd.close()
+    u.resume()
+    ACCESSES[access](u)
+
+
+def test_fault_that_is_answered():
+    m = Memory()
+    uffd, u = Uffd(m), Umem(m, SIZE)
+    got = []
+    stuck = Stuck(lambda: got.append(u.read(WORKER, PAGE)))
+    uffd.wait()
+    with fails(errno.EAGAIN):
+        u.read(SOFTIRQ, PAGE)
+    uffd.answer(m.addr + PAGE, b"answered")
+    assert stuck.result() == 0
+    assert got == [b"answered"]
+    uffd.close()
+
+
+def test_a_stuck_worker_holds_up_no_other():
+    m = Memory()
+    uffd, stuck_one, free_one = Uffd(m), Umem(m, SIZE), Umem()
+    other = Memory()
+    free_one.open(other, SIZE)
+    stuck = Stuck(lambda: stuck_one.read(WORKER, PAGE))
+    uffd.wait()
+    for _ in range(50):
+        free_one.write(WORKER, 0, b"unharmed")
+    assert other.peek(0, 8) == b"unharmed"
+    assert stuck.is_alive()
+    stuck_one.interrupt()
+    assert stuck.result() == errno.EFAULT
+    uffd.close()
+
+
+def test_owner_dies_with_a_fault_under_way():
+    """Its death closes its userfaultfd, which ends the fault."""
+    u = Umem()
+
+    def owner(child):
+        m = Memory()
+        uffd = Uffd(m)
+        u.open(m, SIZE)
+        child.say()
+        uffd.wait()
+        child.say()
+        child.wait_go()
+
+    child = Child(owner)
+    child.listen()
+    stuck = Stuck(lambda: u.read(WORKER, PAGE))
+    child.listen()
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.end() == -signal.SIGKILL
+    assert stuck.result() in (0, errno.EFAULT)
+    with fails(errno.ESRCH):
+        u.read(WORKER)
+
+
+def test_interrupt_at_any_moment():
+    """No signal is left in the worker, whenever the interruption comes."""
+    m = Memory()
+    u = Umem(m, SIZE)
+    stop = threading.Event()
+
+    def pester():
+        while not stop.is_set():
+            u.interrupt()
+            u.resume()
+
+    pesterer = threading.Thread(target=pester)
+    pesterer.start()
+    results = set()
+    try:
+        for i in range(3000):
+            if i % 16 == 0:
+                m.advise(MADV_DONTNEED)
+            try:
+                u.write(WORKER, i % 16 * PAGE)
+                results.add(0)
+            except OSError as e:
+                results.add(e.errno)
+    finally:
+        stop.set()
+        pesterer.join()
+    assert results <= {0, errno.EINTR, errno.EFAULT}
+    assert 0 in results
+
+
+# ---- what is charged
+
+def test_pinning_is_charged_and_given_back(memory):
+    assert vm_pin() == 0
+    u = Umem(memory.addr + 1, SIZE - 1, WRITABLE, PINNED)
+    assert u.info()["pinned_pages"] == SIZE // PAGE
+    assert vm_pin() == SIZE
+    v = Umem(memory, PAGE, WRITABLE, PINNED)
+    assert vm_pin() == SIZE + PAGE
+    u.close()
+    v.close()
+    assert vm_pin() == 0
+
+
+def test_limit_of_locked_memory(memory):
+    def limited():
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (8 * PAGE, 8 * PAGE))
+        Umem(memory, SIZE, WRITABLE, PINNED).close()    # CAP_IPC_LOCK
+        os.setresuid(1000, 1000, 1000)
+        with fails(errno.ENOMEM):
+            Umem(memory, SIZE, WRITABLE, PINNED)
+        with fails(errno.ENOMEM):
+            Umem(memory.addr + 1, 8 * PAGE, WRITABLE, PINNED)
+        one = Umem(memory, 6 * PAGE, WRITABLE, PINNED)
+        with fails(errno.ENOMEM):
+            Umem(memory, 3 * PAGE, WRITABLE, PINNED)
+        two = Umem(memory, 2 * PAGE, WRITABLE, PINNED)
+        one.close()
+        two.close()
+        Umem(memory, 8 * PAGE, WRITABLE, PINNED).close()
+        Umem(memory, SIZE)
+
+    in_child(limited)
+
+
+def test_refused_mapping_leaves_no_charge(memory):
+    u = Umem()
+    balance = pin_balance()
+    u.ioctl(Umem.FAIL_MAP)
+    try:
+        u.open(memory, SIZE, WRITABLE, PINNED_RECORDED)
+    except OSError as e:
+        if e.errno == errno.EOPNOTSUPP:
+            pytest.skip("no DMA operations per device")
+        assert e.errno == errno.ENOMEM
+    else:
+        pytest.fail("the mapping was not refused")
+    assert vm_pin() == 0
+    assert pin_balance() == balance
+
+
+def test_killed_while_pinning():
+    """A fatal signal ends it early, and no page stays pinned."""
+    balance = pin_balance()
+    for delay in 0.01, 0.03, 0.06:
+        child = Child(lambda c: (
+            m := Memory(GIB, flags=ANON | MAP_NORESERVE), c.say(),
+            Umem(m, GIB, WRITABLE, PINNED), c.say(), time.sleep(60)))
+        child.listen()
+        time.sleep(delay)
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.end() == -signal.SIGKILL
+        assert pin_balance() == balance
+
+
+@pytest.mark.parametrize("attrs", [0, 1 << 1, 1 << 5 | 1 << 8])
+def test_mapping_attributes_arrive_as_given(memory, attrs):
+    u = Umem()
+    before = u.info()
+    try:
+        u.open(memory, SIZE, WRITABLE, PINNED_RECORDED, attrs)
+    except OSError as e:
+        assert e.errno == errno.EOPNOTSUPP
+        pytest.skip("no DMA operations per device")
+    info = u.info()
+    assert info["maps"] == before["maps"] + 1
+    assert info["map_attrs"] == attrs
+    assert info["map_dir"] == 0
+    assert info["sg_bytes"] == SIZE
+    assert info["dma_addr"] == info["phys_addr"] ^ 1 << 62
+    u.close()
+    info = u.info()
+    assert info["unmaps"] == before["unmaps"] + 1
+    assert info["unmap_attrs"] == attrs
+
+
+def test_direct_mapping(memory):
+    u = Umem(memory, SIZE, WRITABLE, PINNED_DIRECT)
+    info = u.info()
+    assert info["dma_addr"] == info["phys_addr"]
+    assert info["phys_addr"] // PAGE == memory.pagemap() & (1 << 55) - 1
+
+
+def test_huge_page_is_one_entry():
+    m = make_memory("hugetlb")
+    u = Umem(m, m.length, WRITABLE, PINNED)
+    info = u.info()
+    assert info["pinned_pages"] == m.length // PAGE
+    assert info["sg_entries"] <= 2
+    u.close()
+    m.unmap()
+
+
+def test_opening_costs_the_same_for_any_size():
+    def cost(length):
+        m = Memory(length, flags=ANON | MAP_NORESERVE)
+        u, times = Umem(), []
+        for _ in range(50):
+            start = time.perf_counter()
+            u.open(m, length)
+            times.append(time.perf_counter() - start)
+            u.close()
+        m.unmap()
+        return sorted(times)[25]
+
+    small, large = cost(PAGE), cost(64 * GIB)
+    assert large < 1e-3
+    assert large < 3 * small + 20e-6
+    assert vm_pin() == 0
