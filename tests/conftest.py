@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""What every test gets: a watch on the kernel's log, a count of RDMA objects,
+and links to test on.
+
+Tests run as root inside the virtual machine (see `make check`)."""
+
+import os
+
+import pytest
+
+from lab import net
+from lab.klog import KernelLog
+
+RESULTS = os.environ.get("URXE_RESULTS")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--link-type", default="urxe", choices=sorted(net.MODULES),
+                     help="the RDMA link type under test")
+    parser.addoption("--quick", action="store_true",
+                     help="leave out what takes long")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: left out by --quick")
+    config.klog = KernelLog()
+    net.load(config.getoption("--link-type"))
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--quick"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def fail_on_report(item, outcome):
+    """A report in the kernel's log fails the phase of the test it came in."""
+    found = item.config.klog.reports()
+    if found and not outcome.excinfo:
+        outcome.force_exception(AssertionError(
+            "the kernel reported a defect:\n" + "\n".join(found)))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    KernelLog.mark(item.nodeid)
+    fail_on_report(item, (yield))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    fail_on_report(item, (yield))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item):
+    fail_on_report(item, (yield))
+
+
+class Tally:
+    """One line for each test in the results file as soon as it is known, so
+    that a machine that dies leaves the count up to there. Each test counts
+    once, whatever number of its phases failed."""
+
+    def __init__(self):
+        self.outcome = {}
+
+    def pytest_runtest_logreport(self, report):
+        worst = self.outcome.get(report.nodeid, "passed")
+        if report.failed:
+            worst = "failed"
+        elif report.skipped and worst != "failed":
+            worst = "skipped"
+        self.outcome[report.nodeid] = worst
+        if report.when == "teardown" and RESULTS:
+            with open(RESULTS, "a", encoding="utf-8") as results:
+                results.write(f"{worst} {report.nodeid}\n")
+
+    def pytest_collectreport(self, report):
+        if report.failed and RESULTS:
+            with open(RESULTS, "a", encoding="utf-8") as results:
+                results.write(f"failed {report.nodeid} (not collected)\n")
+
+
+def pytest_sessionstart(session):
+    session.config.pluginmanager.register(Tally())
+
+
+@pytest.fixture(scope="session")
+def link_type(request):
+    """The RDMA link type under test."""
+    return request.config.getoption("--link-type")
+
+
+@pytest.fixture(scope="session")
+def debug_kernel():
+    """Whether this kernel checks itself and is slow because of it."""
+    return os.uname().release.endswith("-debug")
+
+
+@pytest.fixture(scope="session")
+def where(link_type):
+    """Where the ends of a pair can be: rdma_rxe before 7.1 receives in the
+    first namespace only."""
+    version = tuple(map(int, os.uname().release.split(".")[:2]))
+    if link_type == "urxe" or version >= (7, 1):
+        return net.Pair.APART
+    return net.Pair.TOGETHER
+
+
+@pytest.fixture(scope="module")
+def pair(link_type, where):
+    """A veth pair with a link at each end; see net.Pair for a drawing."""
+    with net.Pair(link_type, where) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_object_left(request):
+    """A test leaves as many RDMA objects behind as it found. Fixtures of the
+    whole module are made before the count."""
+    if "pair" in request.fixturenames:
+        request.getfixturevalue("pair")
+    before = net.objects()
+    yield
+    def same():
+        now = net.objects()
+        return all(now.get(device, counts) == counts
+                   for device, counts in before.items())
+    net.wait_for(same, 5, f"objects left behind, not {before}")

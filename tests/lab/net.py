@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Network namespaces, veth pairs, and RDMA links on them."""
+
+import copy
+import ipaddress
+import itertools
+import json
+import os
+import time
+
+from lab.command import run
+
+MODULES = {"urxe": "rdma_urxe", "rxe": "rdma_rxe"}
+
+_serial = itertools.count()
+
+
+def load(link_type):
+    """Load what a link of this type takes, and the user side of RDMA."""
+    run("modprobe", "-a", MODULES[link_type], "ib_uverbs", "rdma_ucm", "ib_umad")
+
+
+def wait_for(condition, seconds, what):
+    """Poll until the condition holds; return its value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+def unload(link_type):
+    """Unload a driver, so that it leaves UDP port 4791 to the other one."""
+    run("modprobe", "-r", MODULES[link_type])
+
+
+def set_sysctl(netns, name, value):
+    """Write one file below /proc/sys/net as a namespace sees it."""
+    run(*in_netns(netns, ["sysctl", "-qw", f"net.{name}={value}"]))
+
+
+def in_netns(netns, argv):
+    """The command line that runs argv in a namespace; None is the first one."""
+    return ["ip", "netns", "exec", netns, *argv] if netns else list(argv)
+
+
+def objects(device=None):
+    """{device: {kind: count}} of what `rdma resource show` counts."""
+    listed = json.loads(run("rdma", "-j", "resource", "show") or "[]")
+    counts = {one["ifname"]: {kind: n for kind, n in one.items()
+                              if isinstance(n, int) and kind != "ifindex"}
+              for one in listed}
+    return counts if device is None else counts.get(device, {})
+
+
+class Link:
+    """An RDMA link on a network device, for as long as this is used."""
+
+    def __init__(self, link_type, netdev, netns=None):
+        self.type, self.netdev, self.netns = link_type, netdev, netns
+        self.name = f"{link_type}t{next(_serial)}"
+        run(*in_netns(netns, ["rdma", "link", "add", self.name,
+                              "type", link_type, "netdev", netdev]))
+
+    def delete(self):
+        run("rdma", "link", "delete", self.name)
+
+    def gids(self):
+        """{address: index} of the port's RoCE v2 GIDs."""
+        port = f"/sys/class/infiniband/{self.name}/ports/1"
+        found = {}
+        for index in sorted(os.listdir(f"{port}/gids"), key=int):
+            with open(f"{port}/gids/{index}", encoding="ascii") as gid:
+                address = ipaddress.IPv6Address(gid.read().strip())
+            if not int(address):
+                continue
+            try:
+                with open(f"{port}/gid_attrs/types/{index}", encoding="ascii") as kind:
+                    if kind.read().strip() != "RoCE v2":
+                        continue
+            except OSError:
+                continue
+            found.setdefault(str(address.ipv4_mapped or address), int(index))
+        return found
+
+    def gid_index(self, address):
+        """The index of the GID that carries an address, once it is there."""
+        address = str(ipaddress.ip_address(address))
+        return wait_for(lambda: (self.gids().get(address, -1) + 1), 10,
+                        f"{self.name}: GID {address}") - 1
+
+
+class End:
+    """One end of a pair: a network device with addresses, and its link."""
+
+    def __init__(self, netdev, netns, ipv4, ipv6):
+        self.netdev, self.netns, self.ipv4, self.ipv6 = netdev, netns, ipv4, ipv6
+        self.link = None
+
+    def command(self, argv):
+        return in_netns(self.netns, argv)
+
+    def ip(self, *argv):
+        return run("ip", *(["-n", self.netns] if self.netns else []), *argv)
+
+    def bring_up(self, mtu):
+        # Without the wait for duplicates an address can be used at once.
+        set_sysctl(self.netns, f"ipv6.conf.{self.netdev}.accept_dad", 0)
+        self.ip("addr", "add", f"{self.ipv4}/24", "dev", self.netdev)
+        self.ip("addr", "add", f"{self.ipv6}/64", "dev", self.netdev, "nodad")
+        self.ip("link", "set", self.netdev, "up", "mtu", str(mtu))
+
+    def add_link(self, link_type):
+        self.link = Link(link_type, self.netdev, self.netns)
+        return self.link
+
+    def statistics(self, name):
+        """A counter of the network device, such as tx_packets."""
+        shown = json.loads(self.ip("-s", "-j", "link", "show", self.netdev))
+        side, counter = name.split("_", 1)
+        return shown[0]["stats64"][side][counter]
+
+
+class Pair:
+    """A veth pair with an RDMA link on each end, in one of these ways:
+
+    APART, in two network namespaces
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b
+
+    TOGETHER, in the first namespace, which is where rdma_rxe of the older
+    kernels has its only socket. `accept_local` lets an end receive what
+    carries an address of this same namespace, and without `rp_filter` nobody
+    asks which way such an address lies; a driver sends by way of its own
+    device, so the packets do cross the veth
+
+        10.1.0.1                          10.1.0.2
+        link a on va ------- veth ------- vb with link b
+
+    HALF, with a in a namespace and b in the first one, which lets two drivers
+    that both want the first namespace's UDP port 4791 meet
+
+        namespace A                       the first namespace
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b
+    """
+
+    APART, TOGETHER, HALF = (True, True), (False, False), (True, False)
+
+    def __init__(self, link_type, where=APART, mtu=1500, peer_type=None):
+        self.where, self.mtu = where, mtu
+        self.types = (link_type, peer_type or link_type)
+        serial = next(_serial)
+        netns = [f"{side}{serial}" if own else None
+                 for side, own in zip("ab", where)]
+        self.a = End(f"va{serial}", netns[0], "10.1.0.1", "fd01::1")
+        self.b = End(f"vb{serial}", netns[1], "10.1.0.2", "fd01::2")
+
+    @property
+    def ends(self):
+        return (self.a, self.b)
+
+    def turned(self):
+        """The same pair with a and b in each other's place."""
+        other = copy.copy(self)
+        other.a, other.b = self.b, self.a
+        return other
+
+    def __enter__(self):
+        for end in self.ends:
+            if end.netns:
+                run("ip", "netns", "add", end.netns)
+                run("ip", "-n", end.netns, "link", "set", "lo", "up")
+        a, b = self.ends
+        run("ip", "link", "add", "name", a.netdev,
+            *(["netns", a.netns] if a.netns else []), "type", "veth",
+            "peer", "name", b.netdev, *(["netns", b.netns] if b.netns else []))
+        if self.where == self.TOGETHER:
+            self._join()
+        for end, link_type in zip(self.ends, self.types):
+            end.bring_up(self.mtu)
+            end.add_link(link_type)
+        return self
+
+    def _join(self):
+        set_sysctl(None, "ipv4.conf.all.rp_filter", 0)
+        for end in self.ends:
+            set_sysctl(None, f"ipv4.conf.{end.netdev}.accept_local", 1)
+            set_sysctl(None, f"ipv4.conf.{end.netdev}.rp_filter", 0)
+
+    def __exit__(self, *exc):
+        for end in self.ends:
+            if end.link:
+                end.link.delete()
+        self.a.ip("link", "delete", self.a.netdev)
+        for end in self.ends:
+            if end.netns:
+                run("ip", "netns", "delete", end.netns)
+
+    def netem(self, *rules):
+        """Disturb what each end sends, as `tc qdisc ... netem` says."""
+        for end in self.ends:
+            run(*end.command(["tc", "qdisc", "replace", "dev", end.netdev,
+                              "root", "netem", *rules]))
+
+    def no_netem(self):
+        for end in self.ends:
+            run(*end.command(["tc", "qdisc", "delete", "dev", end.netdev, "root"]))
+
+
+class Host:
+    """One link that talks to itself: client and server on one machine.
+
+        10.3.0.1
+        link a on d ---- (nothing: a dummy device)
+    """
+
+    def __init__(self, link_type, mtu=1500):
+        self.a = self.b = End(f"d{next(_serial)}", None, "10.3.0.1", "fd03::1")
+        self.type, self.mtu = link_type, mtu
+
+    def __enter__(self):
+        run("ip", "link", "add", "name", self.a.netdev, "type", "dummy")
+        self.a.bring_up(self.mtu)
+        self.a.add_link(self.type)
+        return self
+
+    def __exit__(self, *exc):
+        self.a.link.delete()
+        run("ip", "link", "delete", self.a.netdev)

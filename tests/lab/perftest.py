@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""One run of a perftest program: a server at one end, a client at the other."""
+
+import itertools
+import signal
+import subprocess
+import threading
+
+from lab.command import as_user, memory
+from lab.net import wait_for
+
+_ports = itertools.count(18600)
+
+
+class Failed(Exception):
+    """A perftest program did not end well; the text is what both said."""
+
+
+class Watch(threading.Thread):
+    """The most that processes had pinned and locked while they ran."""
+
+    def __init__(self, pids):
+        super().__init__(daemon=True)
+        self.pids, self.samples, self.over = pids, 0, threading.Event()
+        self.most = {pid: {"VmPin": 0, "VmLck": 0} for pid in pids}
+
+    def run(self):
+        while not self.over.wait(0.05):
+            try:
+                now = {pid: memory(pid) for pid in self.pids}
+            except (OSError, KeyError):
+                continue
+            self.samples += 1
+            for pid, fields in now.items():
+                for field, value in fields.items():
+                    self.most[pid][field] = max(self.most[pid][field], value)
+
+
+class Result:
+    """What a run printed, and what it held while it ran."""
+
+    def __init__(self, output, server, client, watch):
+        self.output = output
+        self.server = watch.most[server]
+        self.client = watch.most[client]
+        self.samples = watch.samples
+        self.rows = list(table(output))
+
+    def column(self, name):
+        """The value of a column, named by how its heading begins, in the one
+        row or the last one."""
+        for heading, value in self.rows[-1].items():
+            if heading.startswith(name):
+                return value
+        raise KeyError(name)
+
+
+def table(output):
+    """Each row of a perftest table as {heading: number}."""
+    headings = None
+    for line in output.splitlines():
+        words = line.split()
+        if words and words[0] == "#bytes":
+            headings = line.replace("BW ", "BW_").split()
+        elif headings and len(words) >= 4 and words[0].isdigit():
+            yield dict(zip(headings, map(float, words)))
+
+
+def listening(pid, port):
+    """Whether something in the network namespace of pid listens on port."""
+    wanted = f":{port:04X}"
+    for family in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/{pid}/net/{family}", encoding="ascii") as sockets:
+                for line in sockets:
+                    words = line.split()
+                    if words[1].endswith(wanted) and words[3] == "0A":
+                        return True
+        except OSError:
+            pass
+    return False
+
+
+def start(end, argv, user, memlock):
+    if user:
+        argv = as_user(argv, memlock)
+    return subprocess.Popen(end.command(argv), stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True)
+
+
+def stop(process):
+    """End a process, at the latest after some seconds, and collect its words."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.communicate(timeout=5)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.communicate()[0]
+
+
+def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
+        timeout=60):
+    """Run tool from pair.a (client) to pair.b (server) with the options.
+
+    With user set both run as a user who is not root, with memlock bytes of
+    locked memory allowed. Returns a Result, raises Failed."""
+    port = str(next(_ports))
+    client_ip, server_ip = ((pair.a.ipv6, pair.b.ipv6) if ipv6 else
+                            (pair.a.ipv4, pair.b.ipv4))
+    def argv(end, address):
+        return [tool, "-F", "-p", port, "-d", end.link.name,
+                "-x", str(end.link.gid_index(address)),
+                *(["--ipv6"] if ipv6 else []), *map(str, options)]
+    server = start(pair.b, argv(pair.b, server_ip), user, memlock)
+    client = None
+    try:
+        wait_for(lambda: listening(server.pid, int(port)) or
+                 server.poll() is not None, 15, f"{tool} server")
+        client = start(pair.a, argv(pair.a, client_ip) + [server_ip], user,
+                       memlock)
+        watch = Watch([server.pid, client.pid])
+        watch.start()
+        output = client.communicate(timeout=timeout)[0]
+        server_output = server.communicate(timeout=10)[0]
+        watch.over.set()
+        watch.join()
+    except (subprocess.TimeoutExpired, TimeoutError) as late:
+        said = "".join(f"--- {who}\n{stop(process)}"
+                       for who, process in (("client", client), ("server", server))
+                       if process)
+        raise Failed(f"{tool} {' '.join(map(str, options))}: {late}\n{said}") from late
+    if client.returncode or server.returncode:
+        raise Failed(f"{tool} {' '.join(map(str, options))}: exit status "
+                     f"{client.returncode} (client), {server.returncode} (server)\n"
+                     f"--- client\n{output}--- server\n{server_output}")
+    return Result(output, server.pid, client.pid, watch)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""A bad wire: what is lost, doubled, reordered or corrupted still arrives
+whole, in order, and once.
+
+        namespace A                       namespace B
+        link a on va ------- veth ------- vb with link b
+        netem on what va sends            netem on what vb sends
+"""
+
+import random
+
+import pytest
+
+from lab.verbs import Connection, e
+
+BAD_WIRE = ("delay", "200us", "loss", "1%", "duplicate", "1%",
+            "reorder", "95%", "corrupt", "0.5%")
+WINDOW = 32
+SLOT = 16384
+SIZE = WINDOW * SLOT + 4096
+COUNTER = WINDOW * SLOT
+LENGTHS = (0, 1, 3, 64, 1000, 1024, 1025, 4096, 9001, SLOT)
+
+TWO_SIDED = {e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM}
+ONE_SIDED = {e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_READ, e.IBV_WR_ATOMIC_FETCH_AND_ADD}
+
+
+class Message:
+    """One request, and what both sides must hold after it."""
+
+    def __init__(self, number, slot, dice):
+        self.number, self.slot = number, slot
+        self.opcode = dice.choice(sorted(TWO_SIDED | ONE_SIDED))
+        self.length = dice.choice(LENGTHS)
+        self.data = dice.randbytes(self.length)
+        self.atomic = self.opcode == e.IBV_WR_ATOMIC_FETCH_AND_ADD
+
+    @property
+    def range(self):
+        return slice(self.slot * SLOT, self.slot * SLOT + self.length)
+
+    def prepare(self, a, b):
+        source = b if self.opcode == e.IBV_WR_RDMA_READ else a
+        if not self.atomic:
+            source.memory[self.range] = self.data
+        if self.opcode in TWO_SIDED:
+            b.post_receive(self.slot * SLOT, SLOT, wr_id=self.number)
+
+    def post(self, a, peer):
+        length = 8 if self.atomic else self.length
+        offset = COUNTER + 8 if self.atomic else self.slot * SLOT
+        target = COUNTER if self.atomic else self.slot * SLOT
+        two_sided = self.opcode in (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM)
+        a.post(self.opcode, offset, length, None if two_sided else peer, target,
+               wr_id=self.number, imm=self.number, compare_add=1)
+
+    def check(self, a, b):
+        sink = a if self.opcode == e.IBV_WR_RDMA_READ else b
+        if not self.atomic:
+            assert sink.memory[self.range] == self.data, f"message {self.number}"
+
+
+def exchange(a, b, peer, messages):
+    """Post a window of messages and check all of it."""
+    for message in messages:
+        message.prepare(a, b)
+    for message in messages:
+        message.post(a, peer)
+    done = [completion.wr_id for completion in a.poll(len(messages), 60)]
+    assert done == [message.number for message in messages]
+    two_sided = [message for message in messages if message.opcode in TWO_SIDED]
+    for message, completion in zip(two_sided, b.poll(len(two_sided), 60)):
+        assert completion.wr_id == message.number
+        assert completion.byte_len == message.length
+        if message.opcode != e.IBV_WR_SEND:
+            assert completion.imm_data == message.number
+    for message in messages:
+        message.check(a, b)
+
+
+@pytest.mark.slow
+def test_bad_wire(pair, debug_kernel):
+    total = 1_000 if debug_kernel else 10_000
+    dice = random.Random(2026)
+    with Connection(pair, SIZE, depth=2 * WINDOW, timeout=12) as (a, b):
+        peer = b.identity()
+        pair.netem(*BAD_WIRE)
+        try:
+            atomics = 0
+            for first in range(0, total, WINDOW):
+                window = [Message(number, number - first, dice)
+                          for number in range(first, min(first + WINDOW, total))]
+                exchange(a, b, peer, window)
+                atomics += sum(message.atomic for message in window)
+        finally:
+            pair.no_netem()
+        assert int.from_bytes(b.memory[COUNTER:COUNTER + 8], "little") == atomics
