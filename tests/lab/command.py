@@ -20,9 +20,9 @@ def run(*argv, check=True, timeout=60, **options):
 def as_user(argv, memlock=MEMLOCK):
     """The command line that runs argv as the user `dev`: no capabilities, and
     at most memlock bytes of locked memory."""
-    return ["setpriv", "--reuid", "dev", "--regid", "dev", "--clear-groups",
-            "--inh-caps=-all", "prlimit", f"--memlock={memlock}:{memlock}",
-            *argv]
+    return ["prlimit", f"--memlock={memlock}:{memlock}", "setpriv",
+            "--reuid", "dev", "--regid", "dev", "--clear-groups",
+            "--inh-caps=-all", *argv]
 
 
 def status_kib(pid, field):

@@ -61,7 +61,7 @@ class Link:
 
     def __init__(self, link_type, netdev, netns=None):
         self.type, self.netdev, self.netns = link_type, netdev, netns
-        self.name = f"{link_type}t{next(_serial)}"
+        self.name = f"{link_type}{next(_serial)}"
         run(*in_netns(netns, ["rdma", "link", "add", self.name,
                               "type", link_type, "netdev", netdev]))
 

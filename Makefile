@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+#
+#	make			build the modules for KDIR
+#	make install		install them, with depmod (as root)
+#	make clean
+#	make lint		warnings, sparse, style, shell and Python
+#	make demo		ib_write_bw with nothing pinned, next to rdma_rxe
+#	make check		all tests, in virtual machines
+#	make bench		urxe against rdma_rxe and TCP
+#	make selftest		the test machine's own tests
+#
+#	KERNEL=6.1|6.12|sid|debug	one kernel instead of all (demo: 6.1)
+#	TESTS=expression		only the tests whose name matches
+#	QUICK=1				leave out what takes long
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+ALL_KERNELS := 6.1 6.12 sid
+KERNELS = $(or $(KERNEL),$(ALL_KERNELS))
+
+modules:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+install: modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	depmod -a $(shell cat $(KDIR)/include/config/kernel.release)
+
+clean:
+	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
+
+lint:
+	tools/lint/lint $(KERNELS)
+
+demo:
+	tools/demo/demo $(or $(KERNEL),6.1)
+
+check:
+	tools/check/check $(if $(QUICK),--quick) $(if $(TESTS),--tests '$(TESTS)') $(KERNELS)
+
+bench:
+	tools/bench/bench $(if $(QUICK),--quick) $(KERNELS)
+
+selftest:
+	tools/vm/selftest
+
+.PHONY: modules install clean lint demo check bench selftest

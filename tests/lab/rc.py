@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Two connected queue pairs of which everything can be chosen: sizes, rights,
+completion queues and channels; and what a test asks about them."""
+
+import fcntl
+import os
+import select
+import time
+
+from pyverbs.addr import AHAttr, GlobalRoute
+from pyverbs.cq import CQ, CompChannel
+from pyverbs.device import Context
+from pyverbs.mr import MR
+from pyverbs.pd import PD
+from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
+from pyverbs.wr import SGE, RecvWR, SendWR
+
+from lab import enums as e
+from lab.verbs import ACCESS, MTUS, Memory, Side
+
+TWO_SIDED = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM)
+SENDS = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM)
+# How much memory around the bytes of a message is watched.
+GUARD = 64
+
+
+def event_fds():
+    """The file descriptors that events are read from."""
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            if "infinibandevent" in os.readlink(f"/proc/self/fd/{fd}"):
+                found.add(int(fd))
+        except OSError:
+            pass
+    return found
+
+
+class Node(Side):
+    """A Side with more to choose.
+
+    depth, sges and inline are the queue pair's capacities, access the rights of
+    the region, cqe the size of each completion queue. With channel the
+    completion queues have one. The receive queue has a completion queue of its
+    own: self.rcq."""
+
+    # pylint: disable=super-init-not-called,too-many-arguments
+    def __init__(self, end, size=1 << 20, ipv6=False, depth=64, sges=4, inline=64,
+                 access=ACCESS, sq_sig_all=0, cqe=None, channel=False, memory=None):
+        self.end = end
+        self.address = end.ipv6 if ipv6 else end.ipv4
+        before = event_fds()
+        self.context = Context(name=end.link.name)
+        self.async_fd, = event_fds() - before
+        fcntl.fcntl(self.async_fd, fcntl.F_SETFL, os.O_NONBLOCK)
+        self.pd = PD(self.context)
+        self.channels = [CompChannel(self.context) if channel else None
+                         for _ in range(2)]
+        self.cq, self.rcq = (CQ(self.context, cqe or 2 * depth, None, one, 0)
+                             for one in self.channels)
+        self.memory = memory or Memory(size)
+        self.mr = MR(self.pd, self.memory.size, access, address=self.memory.address)
+        self.cap = QPCap(max_send_wr=depth, max_recv_wr=depth, max_send_sge=sges,
+                         max_recv_sge=sges, max_inline_data=inline)
+        self.init = QPInitAttr(qp_type=e.IBV_QPT_RC, scq=self.cq, rcq=self.rcq,
+                               cap=self.cap, sq_sig_all=sq_sig_all)
+        self.qp = QP(self.pd, self.init)
+        self.pending, self.rpending = [], []
+
+    # pylint: disable=arguments-differ
+    def attributes(self, peer, psn=0, peer_psn=0, mtu=1024, timeout=14, retries=7,
+                   rnr_retries=7, rnr_timer=12, reads=8, access=ACCESS, traffic_class=0,
+                   flow_label=0):
+        """What `modify` needs to know to connect this queue pair to a peer."""
+        attr = QPAttr(port_num=1)
+        attr.qp_access_flags = access
+        attr.path_mtu = MTUS[mtu]
+        attr.dest_qp_num = peer.qp_num
+        attr.sq_psn, attr.rq_psn = psn, peer_psn
+        attr.max_rd_atomic = attr.max_dest_rd_atomic = reads
+        attr.timeout, attr.retry_cnt = timeout, retries
+        attr.rnr_retry, attr.min_rnr_timer = rnr_retries, rnr_timer
+        attr.ah_attr = self.way_to(peer, traffic_class, flow_label)
+        return attr
+
+    def way_to(self, peer, traffic_class=0, flow_label=0):
+        index = self.end.link.gid_index(self.address)
+        route = GlobalRoute(dgid=peer.gid, sgid_index=index, hop_limit=64,
+                            traffic_class=traffic_class, flow_label=flow_label)
+        return AHAttr(port_num=1, is_global=1, gr=route)
+
+    def connect(self, peer, **attributes):
+        self.qp.to_rts(self.attributes(peer, **attributes))
+
+    def post_list(self, opcode, sges, peer=None, peer_offset=0, wr_id=0,
+                  flags=e.IBV_SEND_SIGNALED, imm=0):
+        """As post(), with a list of (offset, length)."""
+        request = SendWR(wr_id=wr_id, opcode=opcode, send_flags=flags, imm_data=imm,
+                         num_sge=len(sges), sg=[self.sge(*one) for one in sges])
+        if peer is not None:
+            request.set_wr_rdma(peer.rkey, peer.address + peer_offset)
+        self.qp.post_send(request)
+
+    def post_receive_list(self, sges, wr_id=0):
+        self.qp.post_recv(RecvWR(wr_id=wr_id, num_sge=len(sges),
+                                 sg=[self.sge(*one) for one in sges]))
+
+    def post_raw(self, opcode, sges, peer=None, flags=e.IBV_SEND_SIGNALED, wr_id=0,
+                 imm=0, operands=None):
+        """Post with (address, length, lkey) and a (rkey, address) as they are."""
+        request = SendWR(wr_id=wr_id, opcode=opcode, send_flags=flags, imm_data=imm,
+                         num_sge=len(sges), sg=[SGE(*one) for one in sges] or None)
+        if operands:
+            request.set_wr_atomic(*peer, *operands)
+        elif peer:
+            request.set_wr_rdma(*peer)
+        self.qp.post_send(request)
+
+    def poll_receive(self, count=1, seconds=20, check=True):
+        """As poll(), for the receive queue."""
+        self.cq, self.rcq = self.rcq, self.cq
+        self.pending, self.rpending = self.rpending, self.pending
+        try:
+            return self.poll(count, seconds, check)
+        finally:
+            self.cq, self.rcq = self.rcq, self.cq
+            self.pending, self.rpending = self.rpending, self.pending
+
+    def statuses(self, count=1, seconds=20):
+        """[(wr_id, status)] of the next completions of the send queue."""
+        return [(one.wr_id, one.status) for one in self.poll(count, seconds, False)]
+
+    def receive_statuses(self, count=1, seconds=20):
+        return [(one.wr_id, one.status)
+                for one in self.poll_receive(count, seconds, False)]
+
+    def nothing(self, seconds=0.2):
+        """Neither queue completes anything for a while."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for queue in (self.cq, self.rcq):
+                got, completions = queue.poll(1)
+                assert not got, f"{completions[0]}"
+            time.sleep(0.01)
+
+    def event(self, seconds=5):
+        """The next asynchronous event's type, None when there is none in time."""
+        ready, _, _ = select.select([self.async_fd], [], [], seconds)
+        if not ready:
+            return None
+        event = self.context.get_async_event()
+        event.ack()
+        return event.event_type
+
+    def events(self, count, seconds=5):
+        """The types of so many events, sorted."""
+        return sorted(self.event(seconds) for _ in range(count))
+
+    def state(self):
+        return self.qp.query(e.IBV_QP_STATE)[0].qp_state
+
+    def wait_state(self, state, seconds=10):
+        end = time.monotonic() + seconds
+        while self.state() != state:
+            assert time.monotonic() < end, f"state {self.state()}, not {state}"
+            time.sleep(0.01)
+
+    def reset(self):
+        attr = QPAttr(qp_state=e.IBV_QPS_RESET)
+        self.qp.modify(attr, e.IBV_QP_STATE)
+
+    def to_error(self):
+        self.qp.modify(QPAttr(qp_state=e.IBV_QPS_ERR), e.IBV_QP_STATE)
+
+    def close(self):
+        for thing in (self.qp, self.mr, self.cq, self.rcq, *self.channels, self.pd,
+                      self.context):
+            if thing is not None:
+                thing.close()
+        self.memory.close()
+
+
+class Two:
+    """Nodes a and b, connected; closed at the end of a `with`. Options for one
+    side only are given as a={...} or b={...}; psns is (a's, b's)."""
+
+    MAKING = {"size", "ipv6", "depth", "sges", "inline", "sq_sig_all", "cqe",
+              "channel", "memory"}
+
+    def __init__(self, pair, a=None, b=None, psns=(0, 0), connect=True, **both):
+        self.options = [dict(both, **(one or {})) for one in (a, b)]
+        self.psns = psns
+        self.nodes = [Node(end, **self.pick(options, True))
+                      for end, options in zip((pair.a, pair.b), self.options)]
+        if connect:
+            self.connect()
+
+    def pick(self, options, making):
+        # `access` is the region's right, `qp_access` the queue pair's.
+        names = {name: value for name, value in options.items()
+                 if (name in self.MAKING or name == "access") == making
+                 and name != "qp_access"}
+        if not making and "qp_access" in options:
+            names["access"] = options["qp_access"]
+        return names
+
+    def connect(self):
+        a, b = self.nodes
+        a.connect(b.identity(), psn=self.psns[0], peer_psn=self.psns[1],
+                  **self.pick(self.options[0], False))
+        b.connect(a.identity(), psn=self.psns[1], peer_psn=self.psns[0],
+                  **self.pick(self.options[1], False))
+
+    def __enter__(self):
+        return self.nodes
+
+    def __exit__(self, *exc):
+        for node in self.nodes:
+            node.close()
+
+
+def counters(link):
+    """{name: value} of a link's counters."""
+    path = f"/sys/class/infiniband/{link.name}/ports/1/hw_counters"
+    found = {}
+    for name in os.listdir(path):
+        if name != "lifespan":
+            with open(f"{path}/{name}", encoding="ascii") as value:
+                found[name] = int(value.read())
+    return found
