@@ -7,6 +7,7 @@
 #include <rdma/uverbs_ioctl.h>
 
 #include "ah.h"
+#include "ns.h"
 
 #define URXE_DEFAULT_TTL	64
 
@@ -37,6 +38,21 @@ static void av_init6(struct urxe_av *av, const union ib_gid *sgid,
 	av->d6 = *gid_addr(dgid);
 }
 
+/* The GID table may have addresses of interfaces in other namespaces. */
+static int gid_oif(const struct ib_gid_attr *attr)
+{
+	const struct net *net = to_urxe(attr->device)->ns->net;
+	const struct net_device *ndev;
+	int oif = -ENODEV;
+
+	rcu_read_lock();
+	ndev = rcu_dereference(attr->ndev);
+	if (ndev && net_eq(dev_net(ndev), net))
+		oif = ndev->ifindex;
+	rcu_read_unlock();
+	return oif;
+}
+
 int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr)
 {
 	const struct ib_global_route *grh = &attr->grh;
@@ -56,6 +72,9 @@ int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr)
 	av->tclass = grh->traffic_class;
 	av->flow_label = grh->flow_label & 0xfffff;
 	av->sgid_index = grh->sgid_index;
+	av->oif = gid_oif(sgid_attr);
+	if (av->oif < 0)
+		return av->oif;
 	if (v4)
 		av_init4(av, &sgid_attr->gid, &grh->dgid);
 	else

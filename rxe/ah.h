@@ -14,6 +14,8 @@
  * @tclass: DSCP and ECN as they go on the wire
  * @flow_label: IPv6's, 20 bits; also what the UDP source port is made from
  * @sgid_index: index of the source GID
+ * @oif: interface that has the source address: the link's NIC, or a VLAN or
+ *	 bond above it
  * @s4: IPv4 source address, likewise the others
  */
 struct urxe_av {
@@ -22,6 +24,7 @@ struct urxe_av {
 	u8			tclass;
 	u32			flow_label;
 	u8			sgid_index;
+	int			oif;
 	union {
 		__be32		s4;
 		struct in6_addr	s6;
@@ -36,7 +39,8 @@ struct urxe_av {
  * urxe_av_init - make an address vector of what the core gives us
  * @av: filled in
  * @attr: with a GRH and a resolved sgid_attr
- * Return: 0; -EINVAL for what can't be an address on a RoCEv2 wire.
+ * Return: 0; -EINVAL for what can't be an address on a RoCEv2 wire; -ENODEV when
+ * the interface is gone or in another namespace. Any context.
  */
 int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr);
 
