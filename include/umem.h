@@ -126,6 +126,17 @@ struct sg_table *umem_sg_table(const struct umem *umem);
 unsigned long umem_pinned_pages(const struct umem *umem);
 
 /**
+ * umem_resident_pages - pages of an unpinned range that are known to be resident
+ * @umem: any range
+ *
+ * Nothing holds them where they are; they can be reached without waiting until
+ * the kernel takes one of them away.
+ *
+ * Return: number of pages.
+ */
+unsigned long umem_resident_pages(const struct umem *umem);
+
+/**
  * umem_read, umem_write - copy between a range and a kernel buffer, may fault
  * @umem: the range
  * @off: offset of the first byte in the range

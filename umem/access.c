@@ -4,7 +4,8 @@
  *
  * Pinned memory is reached through the kernel's own mapping of its pages, from
  * any context. Unpinned memory is reached through the owner's page tables, which
- * takes somebody who runs on them.
+ * takes somebody who runs on them, or through pages that somebody who did has
+ * found resident.
  */
 #include <linux/bvec.h>
 #include <linux/export.h>
@@ -14,20 +15,25 @@
 
 #include "private.h"
 
-/* The caller is on the owner's mm and may sleep. */
-static int copy_user(const struct umem *umem, size_t off, void *buf, size_t len,
+/* The caller may sleep. */
+static int copy_user(struct umem *umem, size_t off, void *buf, size_t len,
 		     enum umem_dir dir)
 {
 	void __user *user = (void __user *)(umem->addr + off);
+	struct umem_visit visit;
 	unsigned long left;
 
 	if (!umem_on_owner(umem))
 		return -EAGAIN;
+	umem_visit_begin(umem, &visit);
 	if (dir == TO_USER)
 		left = copy_to_user(user, buf, len);
 	else
 		left = copy_from_user(buf, user, len);
-	return left ? -EFAULT : 0;
+	if (left)
+		return -EFAULT;
+	umem_visit_end(umem, &visit, off, len, dir);
+	return 0;
 }
 
 /*
@@ -65,9 +71,11 @@ static int copy(struct umem *umem, size_t off, void *buf, size_t len,
 		umem_pinned_copy(umem, off, buf, len, dir);
 		return 0;
 	}
-	if (nowait)
-		return copy_user_nowait(umem, off, buf, len, dir);
-	return copy_user(umem, off, buf, len, dir);
+	if (!nowait)
+		return copy_user(umem, off, buf, len, dir);
+	if (!copy_user_nowait(umem, off, buf, len, dir))
+		return 0;
+	return umem_resident_copy(umem, off, buf, len, dir);
 }
 
 int umem_read(struct umem *umem, size_t off, void *dst, size_t len)

@@ -64,28 +64,38 @@ fault:
 	return -EFAULT;
 }
 
-/* The caller is on the owner's mm and may sleep. */
-static int atomic_user(u64 __user *word, enum umem_atomic_op op, u64 a, u64 b,
-		       u64 *old)
+/* The caller may sleep. */
+static int atomic_user(struct umem *umem, size_t off, enum umem_atomic_op op,
+		       u64 a, u64 b, u64 *old)
 {
+	u64 __user *word = (u64 __user *)(umem->addr + off);
+	struct umem_visit visit;
 	int err;
 
+	if (!umem_on_owner(umem))
+		return -EAGAIN;
+	umem_visit_begin(umem, &visit);
 	do {
 		if (fatal_signal_pending(current))
 			return -EFAULT;
 		cond_resched();
 		err = cmpxchg_user(word, old, apply(op, *old, a, b));
 	} while (err == -EBUSY);
+	if (!err)
+		umem_visit_end(umem, &visit, off, sizeof(*word), TO_USER);
 	return err;
 }
 
-/* The caller is on the owner's mm and may not sleep. */
-static int atomic_user_nowait(u64 __user *word, enum umem_atomic_op op, u64 a,
-			      u64 b, u64 *old)
+/* The caller may not sleep. */
+static int atomic_user_nowait(const struct umem *umem, size_t off,
+			      enum umem_atomic_op op, u64 a, u64 b, u64 *old)
 {
+	u64 __user *word = (u64 __user *)(umem->addr + off);
 	int tries = NOWAIT_TRIES;
 	int err;
 
+	if (!umem_on_owner(umem))
+		return -EAGAIN;
 	pagefault_disable();
 	do {
 		err = cmpxchg_user(word, old, apply(op, *old, a, b));
@@ -97,18 +107,17 @@ static int atomic_user_nowait(u64 __user *word, enum umem_atomic_op op, u64 a,
 static int atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
 		  u64 b, u64 *old, bool nowait)
 {
-	const unsigned long addr = umem->addr + off;
-
 	if (umem->pinned) {
 		umem_atomic_page(umem_pinned_page(umem, off),
-				 offset_in_page(addr), op, a, b, old);
+				 offset_in_page(umem->addr + off), op, a, b,
+				 old);
 		return 0;
 	}
-	if (!umem_on_owner(umem))
-		return -EAGAIN;
-	if (nowait)
-		return atomic_user_nowait((u64 __user *)addr, op, a, b, old);
-	return atomic_user((u64 __user *)addr, op, a, b, old);
+	if (!nowait)
+		return atomic_user(umem, off, op, a, b, old);
+	if (!atomic_user_nowait(umem, off, op, a, b, old))
+		return 0;
+	return umem_resident_atomic(umem, off, op, a, b, old);
 }
 
 int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,

@@ -3,6 +3,8 @@
 #ifndef UMEM_PRIVATE_H
 #define UMEM_PRIVATE_H
 
+#include <linux/errno.h>
+#include <linux/kconfig.h>
 #include <linux/sched.h>
 #include <linux/types.h>
 
@@ -35,5 +37,60 @@ struct page *umem_pinned_page(const struct umem *umem, size_t off);
 /* atomic.c */
 void umem_atomic_page(struct page *page, unsigned int off,
 		      enum umem_atomic_op op, u64 a, u64 b, u64 *old);
+
+/**
+ * struct umem_visit - one access of a worker, to be noted
+ * @resident: where to; NULL for not at all
+ * @seq: invalidations after this one make the notes void
+ */
+struct umem_visit {
+	struct umem_resident	*resident;
+	unsigned long		seq;
+};
+
+/* resident.c; a kernel without notifiers knows of no page where it is. */
+#if IS_ENABLED(CONFIG_MMU_NOTIFIER)
+void umem_visit_begin(struct umem *umem, struct umem_visit *visit);
+void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
+		    size_t off, size_t len, enum umem_dir dir);
+int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
+		       enum umem_dir dir);
+int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
+			 u64 a, u64 b, u64 *old);
+unsigned long umem_resident_count(const struct umem *umem);
+void umem_resident_free(struct umem *umem);
+#else
+static inline void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
+{
+}
+
+static inline void umem_visit_end(struct umem *umem,
+				  const struct umem_visit *visit, size_t off,
+				  size_t len, enum umem_dir dir)
+{
+}
+
+static inline int umem_resident_copy(struct umem *umem, size_t off, void *buf,
+				     size_t len, enum umem_dir dir)
+{
+	return -EAGAIN;
+}
+
+static inline int umem_resident_atomic(struct umem *umem, size_t off,
+				       enum umem_atomic_op op, u64 a, u64 b,
+				       u64 *old)
+{
+	return -EAGAIN;
+}
+
+static inline unsigned long umem_resident_count(const struct umem *umem)
+{
+	return 0;
+}
+
+static inline void umem_resident_free(struct umem *umem)
+{
+}
+#endif
 
 #endif /* UMEM_PRIVATE_H */

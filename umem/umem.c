@@ -147,11 +147,18 @@ void umem_release(struct umem *umem)
 {
 	if (IS_ERR_OR_NULL(umem))
 		return;
+	umem_resident_free(umem);
 	if (umem->pinned)
 		umem_unpin(umem);
 	destroy(umem);
 }
 EXPORT_SYMBOL_GPL(umem_release);
+
+unsigned long umem_resident_pages(const struct umem *umem)
+{
+	return umem_resident_count(umem);
+}
+EXPORT_SYMBOL_GPL(umem_resident_pages);
 
 MODULE_DESCRIPTION("User memory for RDMA drivers, pinned or not");
 MODULE_LICENSE("Dual BSD/GPL");

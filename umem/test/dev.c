@@ -261,8 +261,10 @@ static long do_info(struct handle *h, struct umem_test_info __user *user)
 	};
 
 	down_read(&h->sem);
-	if (h->umem)
+	if (h->umem) {
 		info.pinned_pages = umem_pinned_pages(h->umem);
+		info.resident = umem_resident_pages(h->umem);
+	}
 	if (h->umem && umem_sg_table(h->umem))
 		describe_table(&info, umem_sg_table(h->umem));
 	up_read(&h->sem);

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Pages known to be resident: a way to unpinned memory for a softirq that runs in
+ * somebody else's mm.
+ *
+ * When a worker had to make an access, the pages it touched are noted here, and
+ * the next access from anywhere finds them. No reference is held on them. What
+ * makes that safe is the MMU notifier, and this is the proof:
+ *
+ *  1. Whoever takes a page away from an address, or a right to it, calls the
+ *     notifier before changing the page table: unmapping, truncation, reclaim,
+ *     migration, copy-on-write and what prepares it (fork, KSM), mprotect,
+ *     madvise, the end of the mm.
+ *  2. A page is noted only if the page table had it after
+ *     mmu_interval_read_begin() and no invalidation has begun since, both
+ *     decided under @lock; and the invalidation takes @lock to forget.
+ *  3. A page is touched only under @lock and only while it is noted. So until
+ *     the touching is over, the invalidation has not returned, the page table
+ *     still has the page, and the page cannot have been freed.
+ *
+ * Writing has to leave a trace, as the page must not be dropped as clean. A page is
+ * noted as writable after a write through the owner's address, made since (2)
+ * began: its page table entry is writable and dirty. Whoever cleans the entry
+ * (writeback, MADV_FREE) calls the notifier before, so for as long as the page is
+ * noted, the entry says dirty, and nothing else needs to.
+ *
+ * The notes are a table with one place for each page number modulo its size: a
+ * bounded amount of memory, which grows while pages drive each other out.
+ */
+#include <linux/highmem.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/slab.h>
+
+#include "private.h"
+
+#define MIN_NOTES	64U
+#define MAX_NOTES	16384U
+#define GROWTH		4
+#define BATCH		16UL
+
+/* The notes of all ranges together: not more than 1/1024 of the memory. */
+#define ALL_NOTES	(totalram_pages() * (PAGE_SIZE / sizeof(struct note)) / 1024)
+
+/* The lowest bit of a struct page's address. */
+#define WRITABLE	1UL
+
+/**
+ * struct note - one page known to be resident
+ * @vpn: user address / PAGE_SIZE
+ * @page: struct page there, | WRITABLE; 0 when this place is free
+ */
+struct note {
+	unsigned long	vpn;
+	unsigned long	page;
+};
+
+/**
+ * struct umem_resident - the pages of a range known to be resident
+ * @lock: guards all but @mni's own; taken by readers for the time they touch a
+ *	  page
+ * @notes: the table
+ * @size: places in @notes, a power of two
+ * @used: places taken
+ * @crowded: one note has driven out another
+ * @mni: tells of what happens to the range
+ */
+struct umem_resident {
+	rwlock_t			lock;
+	struct note			*notes;
+	unsigned int			size;
+	unsigned int			used;
+	bool				crowded;
+	struct mmu_interval_notifier	mni;
+};
+
+static atomic_long_t all_notes;
+
+static struct note *place(struct umem_resident *r, unsigned long vpn)
+{
+	lockdep_assert_held(&r->lock);
+	return &r->notes[vpn & (r->size - 1)];
+}
+
+static void clear(struct umem_resident *r, struct note *note)
+{
+	lockdep_assert_held_write(&r->lock);
+	note->page = 0;
+	r->used--;
+}
+
+static struct page *find(struct umem_resident *r, unsigned long vpn,
+			 enum umem_dir dir)
+{
+	const struct note *note = place(r, vpn);
+
+	if (!note->page || note->vpn != vpn)
+		return NULL;
+	if (dir == TO_USER && !(note->page & WRITABLE))
+		return NULL;
+	return (struct page *)(note->page & ~WRITABLE);
+}
+
+static void insert(struct umem_resident *r, unsigned long vpn,
+		   unsigned long page)
+{
+	struct note *note = place(r, vpn);
+
+	lockdep_assert_held_write(&r->lock);
+	if (!note->page)
+		r->used++;
+	else if (note->vpn == vpn)
+		page |= note->page & WRITABLE;
+	else
+		r->crowded = true;
+	*note = (struct note){ .vpn = vpn, .page = page };
+}
+
+/* Forget the pages first...last: by number, or, when there are many, by place. */
+static void forget(struct umem_resident *r, unsigned long first,
+		   unsigned long last)
+{
+	const bool few = last - first < r->size;
+	unsigned long i, n = few ? last - first + 1 : r->size;
+	struct note *note;
+
+	lockdep_assert_held_write(&r->lock);
+	for (i = 0; i < n && r->used; i++) {
+		note = few ? place(r, first + i) : &r->notes[i];
+		if (note->page && note->vpn >= first && note->vpn <= last)
+			clear(r, note);
+	}
+}
+
+/* Never sleeps, so that any invalidation can be served. */
+static bool invalidate(struct mmu_interval_notifier *mni,
+		       const struct mmu_notifier_range *range,
+		       unsigned long seq)
+{
+	struct umem_resident *r = container_of(mni, struct umem_resident, mni);
+
+	write_lock_bh(&r->lock);
+	mmu_interval_set_seq(mni, seq);
+	forget(r, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
+	write_unlock_bh(&r->lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops notifier_ops = {
+	.invalidate	= invalidate,
+};
+
+static struct note *alloc_notes(unsigned int n)
+{
+	struct note *notes = NULL;
+
+	if (atomic_long_add_return(n, &all_notes) <= ALL_NOTES)
+		notes = kvcalloc(n, sizeof(*notes), GFP_KERNEL | __GFP_NOWARN);
+	if (!notes)
+		atomic_long_sub(n, &all_notes);
+	return notes;
+}
+
+static void free_notes(struct note *notes, unsigned int n)
+{
+	if (notes)
+		atomic_long_sub(n, &all_notes);
+	kvfree(notes);
+}
+
+/* Another worker may be at it, too: one of the two tables is used. */
+static void grow(struct umem_resident *r)
+{
+	unsigned int i, size = READ_ONCE(r->size);
+	struct note *old, *new;
+
+	if (size >= MAX_NOTES)
+		return;
+	new = alloc_notes(size * GROWTH);
+	if (!new)
+		return;
+
+	write_lock_bh(&r->lock);
+	old = new;
+	if (r->size == size) {
+		old = r->notes;
+		r->notes = new;
+		r->size *= GROWTH;
+		r->used = 0;
+		for (i = 0; i < size; i++)
+			if (old[i].page)
+				insert(r, old[i].vpn, old[i].page);
+		r->crowded = false;
+	}
+	write_unlock_bh(&r->lock);
+	free_notes(old, old == new ? size * GROWTH : size);
+}
+
+static void watch_range(const struct umem *umem, unsigned long *start,
+			unsigned long *length)
+{
+	*start = umem->addr & PAGE_MASK;
+	if (umem->length == UMEM_WHOLE_MM)
+		*length = TASK_SIZE_MAX;
+	else
+		*length = PAGE_ALIGN(umem->addr + umem->length) - *start;
+}
+
+/* On the owner's mm, which is held by mmget(). */
+static int watch(struct umem_resident *r, const struct umem *umem)
+{
+	unsigned long start, length;
+	int err;
+
+	watch_range(umem, &start, &length);
+	err = mmap_write_lock_killable(umem->mm);
+	if (err)
+		return err;
+	err = mmu_interval_notifier_insert_locked(&r->mni, umem->mm, start,
+						  length, &notifier_ops);
+	mmap_write_unlock(umem->mm);
+	return err;
+}
+
+static void destroy(struct umem_resident *r)
+{
+	free_notes(r->notes, r->size);
+	kfree(r);
+}
+
+static struct umem_resident *create(const struct umem *umem)
+{
+	struct umem_resident *r = kzalloc(sizeof(*r), GFP_KERNEL);
+
+	if (!r)
+		return NULL;
+	rwlock_init(&r->lock);
+	r->size = MIN_NOTES;
+	r->notes = alloc_notes(r->size);
+	if (r->notes && !watch(r, umem))
+		return r;
+	destroy(r);
+	return NULL;
+}
+
+/* Two workers may come here at once: one of the two is used. */
+static struct umem_resident *provide(struct umem *umem)
+{
+	struct umem_resident *r = smp_load_acquire(&umem->resident);
+	struct umem_resident *other;
+
+	if (r)
+		return r;
+	r = create(umem);
+	if (!r)
+		return NULL;
+	other = cmpxchg(&umem->resident, NULL, r);
+	if (!other)
+		return r;
+	mmu_interval_notifier_remove(&r->mni);
+	destroy(r);
+	return other;
+}
+
+/*
+ * To be called around an access that a worker makes; @visit is then what the
+ * second call needs of the first. Anybody else's access leaves no notes: it was
+ * not handed over, so the next one will not be, either.
+ */
+void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
+{
+	visit->resident = NULL;
+	if (!(current->flags & PF_KTHREAD))
+		return;
+	visit->resident = provide(umem);
+	if (visit->resident)
+		visit->seq = mmu_interval_read_begin(&visit->resident->mni);
+}
+
+/*
+ * The fast walk of the page tables refuses what has no struct page, or none that
+ * the kernel's own mapping shows. The references are gone before we return.
+ */
+static void note_pages(const struct umem_visit *visit, unsigned long vpn,
+		       unsigned int n, enum umem_dir dir)
+{
+	const unsigned int flags = dir == TO_USER ? FOLL_WRITE : 0;
+	const unsigned long right = dir == TO_USER ? WRITABLE : 0;
+	struct umem_resident *r = visit->resident;
+	struct page *pages[BATCH];
+	int i, got;
+
+	got = get_user_pages_fast_only(vpn << PAGE_SHIFT, n, flags, pages);
+	if (got <= 0)
+		return;
+	write_lock_bh(&r->lock);
+	if (mmu_interval_read_retry(&r->mni, visit->seq))
+		goto unlock;
+	for (i = 0; i < got; i++)
+		if (!is_zone_device_page(pages[i]))
+			insert(r, vpn + i, (unsigned long)pages[i] | right);
+unlock:
+	write_unlock_bh(&r->lock);
+	while (got--)
+		put_page(pages[got]);
+}
+
+void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
+		    size_t off, size_t len, enum umem_dir dir)
+{
+	const unsigned long addr = umem->addr + off;
+	unsigned long vpn = addr >> PAGE_SHIFT;
+	unsigned long left = ((addr + len - 1) >> PAGE_SHIFT) - vpn + 1;
+	unsigned int n;
+
+	if (!visit->resident)
+		return;
+	for (left = min_t(unsigned long, left, MAX_NOTES); left; left -= n) {
+		if (READ_ONCE(visit->resident->crowded))
+			grow(visit->resident);
+		n = min(left, BATCH);
+		note_pages(visit, vpn, n, dir);
+		vpn += n;
+	}
+}
+
+/* Any context but hard interrupt. Return: 0; -EAGAIN for a page not noted. */
+int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
+		       enum umem_dir dir)
+{
+	struct umem_resident *r = smp_load_acquire(&umem->resident);
+	unsigned long addr = umem->addr + off;
+	struct page *page;
+	size_t at, n;
+
+	if (!r)
+		return -EAGAIN;
+	for (; len; addr += n, buf += n, len -= n) {
+		at = offset_in_page(addr);
+		n = min_t(size_t, len, PAGE_SIZE - at);
+		read_lock_bh(&r->lock);
+		page = find(r, addr >> PAGE_SHIFT, dir);
+		if (page && dir == TO_USER)
+			memcpy_to_page(page, at, buf, n);
+		else if (page)
+			memcpy_from_page(buf, page, at, n);
+		read_unlock_bh(&r->lock);
+		if (!page)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+/* As umem_resident_copy(). */
+int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
+			 u64 a, u64 b, u64 *old)
+{
+	struct umem_resident *r = smp_load_acquire(&umem->resident);
+	unsigned long addr = umem->addr + off;
+	struct page *page;
+
+	if (!r)
+		return -EAGAIN;
+	read_lock_bh(&r->lock);
+	page = find(r, addr >> PAGE_SHIFT, TO_USER);
+	if (page)
+		umem_atomic_page(page, offset_in_page(addr), op, a, b, old);
+	read_unlock_bh(&r->lock);
+	return page ? 0 : -EAGAIN;
+}
+
+unsigned long umem_resident_count(const struct umem *umem)
+{
+	const struct umem_resident *r = smp_load_acquire(&umem->resident);
+
+	return r ? READ_ONCE(r->used) : 0;
+}
+
+/* May sleep, until an invalidation that is under way has ended. */
+void umem_resident_free(struct umem *umem)
+{
+	if (!umem->resident)
+		return;
+	mmu_interval_notifier_remove(&umem->resident->mni);
+	destroy(umem->resident);
+}
