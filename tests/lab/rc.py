@@ -54,8 +54,11 @@ class Node(Side):
         self.async_fd, = event_fds() - before
         fcntl.fcntl(self.async_fd, fcntl.F_SETFL, os.O_NONBLOCK)
         self.pd = PD(self.context)
-        self.channels = [CompChannel(self.context) if channel else None
-                         for _ in range(2)]
+        self.channels, self.channel_fds = [], []
+        for _ in range(2):
+            before = event_fds()
+            self.channels.append(CompChannel(self.context) if channel else None)
+            self.channel_fds += event_fds() - before
         self.cq, self.rcq = (CQ(self.context, cqe or 2 * depth, None, one, 0)
                              for one in self.channels)
         self.memory = memory or Memory(size)
@@ -155,6 +158,14 @@ class Node(Side):
     def events(self, count, seconds=5):
         """The types of so many events, sorted."""
         return sorted(self.event(seconds) for _ in range(count))
+
+    def receive_event(self, seconds=5):
+        """Whether the receive queue's channel has an event in time; takes it."""
+        ready, _, _ = select.select([self.channel_fds[1]], [], [], seconds)
+        if ready:
+            self.channels[1].get_cq_event(self.rcq)
+            self.rcq.ack_events(1)
+        return bool(ready)
 
     def state(self):
         return self.qp.query(e.IBV_QP_STATE)[0].qp_state
