@@ -207,12 +207,14 @@ int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
  * @lock: guards @task and @stop
  * @task: the thread that is inside, or NULL
  * @mm: the mm it is in, held by mmget() for the stay
+ * @keys: the thread's own rights by protection key, to be given back
  * @stop: enter no more
  */
 struct umem_worker {
 	spinlock_t		lock;	/* guards @task and @stop */
 	struct task_struct	*task;
 	struct mm_struct	*mm;
+	u32			keys;
 	bool			stop;
 };
 

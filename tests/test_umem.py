@@ -769,6 +769,23 @@ def test_device_memory():
         Umem(m, PAGE, 0, PINNED)
 
 
+def test_memory_under_a_protection_key():
+    """The worker has the region's rights, not some thread's."""
+    key = libc.syscall(330, 0, 0)
+    if key < 0:
+        pytest.skip("no protection keys")
+    m = Memory()
+    check(libc.syscall(329, ctypes.c_void_p(m.addr), SIZE, RW, key))
+    u, pinned = Umem(m, SIZE), Umem(m, SIZE, WRITABLE, PINNED)
+    u.write(WORKER, 0, noise(SIZE))
+    assert u.read(WORKER, 0, SIZE) == noise(SIZE)
+    assert pinned.read(WORKER, 0, SIZE) == noise(SIZE)
+    u.atomic(FAA, WORKER, 0, 0)
+    check(libc.mprotect(m.addr, SIZE, mmap.PROT_READ))
+    with fails(errno.EFAULT):
+        u.write(WORKER)
+
+
 # ---- pages known to be resident
 
 def note(u, data=None, length=SIZE):

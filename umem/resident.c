@@ -244,10 +244,16 @@ static struct umem_resident *create(const struct umem *umem)
 	return NULL;
 }
 
+static struct umem_resident *resident_of(const struct umem *umem)
+{
+	/* Pairs with cmpxchg() in provide(): what we see is complete. */
+	return smp_load_acquire(&umem->resident);
+}
+
 /* Two workers may come here at once: one of the two is used. */
 static struct umem_resident *provide(struct umem *umem)
 {
-	struct umem_resident *r = smp_load_acquire(&umem->resident);
+	struct umem_resident *r = resident_of(umem);
 	struct umem_resident *other;
 
 	if (r)
@@ -329,7 +335,7 @@ void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
 		       enum umem_dir dir)
 {
-	struct umem_resident *r = smp_load_acquire(&umem->resident);
+	struct umem_resident *r = resident_of(umem);
 	unsigned long addr = umem->addr + off;
 	struct page *page;
 	size_t at, n;
@@ -356,7 +362,7 @@ int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
 int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
 			 u64 a, u64 b, u64 *old)
 {
-	struct umem_resident *r = smp_load_acquire(&umem->resident);
+	struct umem_resident *r = resident_of(umem);
 	unsigned long addr = umem->addr + off;
 	struct page *page;
 
@@ -372,7 +378,7 @@ int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
 
 unsigned long umem_resident_count(const struct umem *umem)
 {
-	const struct umem_resident *r = smp_load_acquire(&umem->resident);
+	const struct umem_resident *r = resident_of(umem);
 
 	return r ? READ_ONCE(r->used) : 0;
 }

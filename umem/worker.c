@@ -16,13 +16,47 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+#include <asm/pkru.h>
+#endif
+
 #include "umem.h"
+
+/*
+ * Protection keys are a right of the thread that makes an access. A kernel thread
+ * begins with the right to nothing but key 0, and would fail where a pinned page
+ * is reached. A device's right is the region's, so for the stay all keys open.
+ */
+#ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
+static u32 open_keys(void)
+{
+	const u32 keys = read_pkru();
+
+	write_pkru(0);
+	return keys;
+}
+
+static void restore_keys(u32 keys)
+{
+	write_pkru(keys);
+}
+#else
+static u32 open_keys(void)
+{
+	return 0;
+}
+
+static void restore_keys(u32 keys)
+{
+}
+#endif
 
 void umem_worker_init(struct umem_worker *w)
 {
 	spin_lock_init(&w->lock);
 	w->task = NULL;
 	w->mm = NULL;
+	w->keys = 0;
 	w->stop = false;
 }
 EXPORT_SYMBOL_GPL(umem_worker_init);
@@ -68,6 +102,7 @@ int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm)
 		return err;
 	}
 	w->mm = mm;
+	w->keys = open_keys();
 	kthread_use_mm(mm);
 	return 0;
 }
@@ -82,6 +117,7 @@ void umem_worker_leave(struct umem_worker *w)
 	struct mm_struct *mm = w->mm;
 
 	kthread_unuse_mm(mm);
+	restore_keys(w->keys);
 	w->mm = NULL;
 	withdraw(w);
 	mmput_async(mm);
