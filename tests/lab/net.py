@@ -153,6 +153,7 @@ class Pair:
     APART, TOGETHER, HALF = (True, True), (False, False), (True, False)
 
     def __init__(self, link_type, where=APART, mtu=1500, peer_type=None):
+        """Without a link type the pair is a veth pair and nothing else."""
         self.where, self.mtu = where, mtu
         self.types = (link_type, peer_type or link_type)
         serial = next(_serial)
@@ -184,7 +185,8 @@ class Pair:
             self._join()
         for end, link_type in zip(self.ends, self.types):
             end.bring_up(self.mtu)
-            end.add_link(link_type)
+            if link_type:
+                end.add_link(link_type)
         return self
 
     def _join(self):

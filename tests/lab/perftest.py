@@ -103,7 +103,8 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         timeout=60):
     """Run tool from pair.a (client) to pair.b (server) with the options.
 
-    With user set both run as a user who is not root, with memlock bytes of
+    The GID is what makes it IPv6; the two always find each other over IPv4,
+    which every version of perftest can. With user set both run as a user who is not root, with memlock bytes of
     locked memory allowed. Returns a Result, raises Failed."""
     port = str(next(_ports))
     client_ip, server_ip = ((pair.a.ipv6, pair.b.ipv6) if ipv6 else
@@ -111,18 +112,21 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
     def argv(end, address):
         return [tool, "-F", "-p", port, "-d", end.link.name,
                 "-x", str(end.link.gid_index(address)),
-                *(["--ipv6"] if ipv6 else []), *map(str, options)]
+                *map(str, options)]
     server = start(pair.b, argv(pair.b, server_ip), user, memlock)
     client = None
     try:
         wait_for(lambda: listening(server.pid, int(port)) or
                  server.poll() is not None, 15, f"{tool} server")
-        client = start(pair.a, argv(pair.a, client_ip) + [server_ip], user,
+        client = start(pair.a, argv(pair.a, client_ip) + [pair.b.ipv4], user,
                        memlock)
         watch = Watch([server.pid, client.pid])
         watch.start()
         output = client.communicate(timeout=timeout)[0]
-        server_output = server.communicate(timeout=10)[0]
+        if client.returncode:
+            server_output = stop(server)
+        else:
+            server_output = server.communicate(timeout=10)[0]
         watch.over.set()
         watch.join()
     except (subprocess.TimeoutExpired, TimeoutError) as late:
