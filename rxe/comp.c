@@ -53,6 +53,7 @@ static void finish(struct urxe_qp *qp, enum ib_wc_status status)
 
 static bool sq_empty(const struct urxe_sq *sq)
 {
+	/* The slot is read after the index that says it is filled. */
 	return sq->una == smp_load_acquire(&sq->head);
 }
 

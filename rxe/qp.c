@@ -8,7 +8,7 @@
  */
 #include <linux/mm.h>
 
-#include "mr.h"
+#include "counters.h"
 #include "opcode.h"
 #include "qp.h"
 
@@ -86,19 +86,19 @@ err_sq:
 
 static int publish(struct urxe_qp *qp, struct ib_udata *udata)
 {
-	struct ib_ucontext *uctx = rdma_udata_to_drv_context(udata,
-					struct urxe_ucontext, ibuc) ?
-			&rdma_udata_to_drv_context(udata, struct urxe_ucontext,
-						   ibuc)->ibuc : NULL;
+	struct urxe_ucontext *uuc = rdma_udata_to_drv_context(udata,
+						struct urxe_ucontext, ibuc);
 	struct rxe_create_qp_resp resp = {};
 	int err = 0;
 
-	if (!uctx || udata->outlen < sizeof(resp))
+	if (!uuc || udata->outlen < sizeof(resp))
 		return -EINVAL;
 	if (qp->rq.ring.buf)
-		err = urxe_ring_publish(&qp->rq.ring, uctx, &resp.rq_mi);
+		err = urxe_ring_publish(&qp->rq.ring, &uuc->ibuc,
+					&resp.rq_mi);
 	if (!err && qp->sq.ring.buf)
-		err = urxe_ring_publish(&qp->sq.ring, uctx, &resp.sq_mi);
+		err = urxe_ring_publish(&qp->sq.ring, &uuc->ibuc,
+					&resp.sq_mi);
 	return err ?: ib_copy_to_udata(udata, &resp, sizeof(resp));
 }
 
@@ -188,6 +188,12 @@ void urxe_qp_error(struct urxe_qp *qp, int event)
 	/* Deferred: the caller may hold one of the tokens. */
 	urxe_runner_defer(&qp->sq_runner);
 	urxe_runner_defer(&qp->rq_runner);
+}
+
+void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts)
+{
+	urxe_count_add(qp->dev, URXE_CNT_DROP_STATE, skb_queue_len(pkts));
+	skb_queue_purge(pkts);
 }
 
 static bool may_post_send(const struct urxe_qp *qp)

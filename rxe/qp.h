@@ -222,6 +222,9 @@ void urxe_qp_error(struct urxe_qp *qp, int event);
 /* Tell the consumer of an asynchronous event. Any context. */
 void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type event);
 
+/* What came for a QP in a state that takes nothing. */
+void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts);
+
 /* Packets that @length bytes take; a message of nothing takes one. */
 static inline u32 qp_packets(const struct urxe_qp *qp, u32 length)
 {

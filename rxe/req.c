@@ -402,6 +402,7 @@ static enum tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 	struct urxe_sq *sq = &qp->sq;
 	struct urxe_wqe *wqe;
 
+	/* The slot is read after the index that says it is filled. */
 	if (sq->next == smp_load_acquire(&sq->head))
 		return TX_IDLE;
 	wqe = sq_slot(sq, sq->next);
@@ -487,7 +488,7 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	case IB_QPS_ERR:
 		break;
 	default:
-		skb_queue_purge(&qp->req.pkts);
+		urxe_qp_drop(qp, &qp->req.pkts);
 		return URXE_STEP_DONE;
 	}
 	urxe_flush_sq(qp);

@@ -26,7 +26,7 @@
 #define FAIL_SEQ	NAK(AETH_NAK_SEQ_ERR)
 #define FAIL_INV_REQ	NAK(AETH_NAK_INV_REQ)
 #define FAIL_ACCESS	NAK(AETH_NAK_REM_ACC)
-#define FAIL_OP		NAK(AETH_NAK_REM_OP)
+#define FAIL_TOLD	NAK(0xff)	/* all has been said and done */
 
 /* --- answers ------------------------------------------------------------ */
 
@@ -85,7 +85,6 @@ static void send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
 	struct urxe_bth *bth;
 	__be64 value = cpu_to_be64(orig);
 
-	qp->resp.ack_due = false;
 	urxe_batch_init(&batch, qp, ctx);
 	bth = urxe_batch_packet(&batch, OPC_RC | OPC_ATOMIC_ACK, 0, psn);
 	if (bth) {
@@ -185,7 +184,6 @@ static enum urxe_step send_responses(struct urxe_qp *qp, struct urxe_ctx *ctx)
 
 static void start_read(struct urxe_qp *qp, u32 psn, u32 rkey, u64 va, u32 len)
 {
-	qp->resp.ack_due = false;
 	qp->resp.read = (struct urxe_read){
 		.active = true,
 		.first = true,
@@ -272,24 +270,30 @@ static void fail_soft(struct urxe_qp *qp, struct urxe_ctx *ctx, int why)
 
 static void fail(struct urxe_qp *qp, struct urxe_ctx *ctx, int why)
 {
+	if (why == FAIL_TOLD)
+		return;
 	if (why == FAIL_RNR || why == FAIL_SEQ) {
 		fail_soft(qp, ctx, why);
 		return;
 	}
 	urxe_count(qp->dev, URXE_CNT_TX_ERR_NAK);
 	send_nak(qp, ctx, -(why + MAX_ERRNO));
-	if (qp->resp.have_rqe)
-		post_recv_cqe(qp, IB_WC_REM_OP_ERR, NULL);
-	/* Of what is wrong on this side, the completion tells. */
 	urxe_qp_error(qp, why == FAIL_ACCESS ? IB_EVENT_QP_ACCESS_ERR :
 			  why == FAIL_INV_REQ ? IB_EVENT_QP_REQ_ERR : -1);
 }
 
-/* The receive WQE itself is at fault: it completes with @status. */
-static int fail_rqe(struct urxe_qp *qp, enum ib_wc_status status, int why)
+/*
+ * The receive WQE itself is at fault: it completes with @status, which says all
+ * there is to say on this side (no event, IBTA 11.6.3.2), and the peer is told.
+ */
+static int fail_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx,
+		    enum ib_wc_status status, u8 syndrome)
 {
+	urxe_count(qp->dev, URXE_CNT_TX_ERR_NAK);
+	send_nak(qp, ctx, syndrome);
 	post_recv_cqe(qp, status, NULL);
-	return why;
+	urxe_qp_error(qp, -1);
+	return FAIL_TOLD;
 }
 
 /* --- sequence ----------------------------------------------------------- */
@@ -336,7 +340,7 @@ static bool needs_rqe(const struct urxe_pkt *pkt)
 	       ((pkt->traits & OP_WRITE) && (pkt->traits & OP_IMM));
 }
 
-static int get_rqe(struct urxe_qp *qp)
+static int get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
 
@@ -346,7 +350,7 @@ static int get_rqe(struct urxe_qp *qp)
 		return FAIL_RNR;
 	resp->have_rqe = true;
 	if (resp->rqe.status)
-		return fail_rqe(qp, resp->rqe.status, FAIL_OP);
+		return fail_rqe(qp, ctx, resp->rqe.status, AETH_NAK_REM_OP);
 	return 0;
 }
 
@@ -357,11 +361,13 @@ static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	int err;
 
 	if (pkt->len > resp->rqe.length - resp->length)
-		return fail_rqe(qp, IB_WC_LOC_LEN_ERR, FAIL_INV_REQ);
+		return fail_rqe(qp, ctx, IB_WC_LOC_LEN_ERR,
+				AETH_NAK_INV_REQ);
 	err = urxe_pkt_to_sg(pkt, qp->ibqp.pd, resp->rqe.sge,
 			     resp->rqe.num_sge, resp->length, ctx);
 	if (err && err != -EAGAIN)
-		return fail_rqe(qp, IB_WC_LOC_PROT_ERR, FAIL_OP);
+		return fail_rqe(qp, ctx, IB_WC_LOC_PROT_ERR,
+				AETH_NAK_REM_OP);
 	return err;
 }
 
@@ -515,7 +521,7 @@ static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		   struct urxe_ctx *ctx)
 {
 	int err = needs_rqe(pkt) && (pkt->traits & (OP_SEND | OP_LAST)) ?
-		  get_rqe(qp) : 0;
+		  get_rqe(qp, ctx) : 0;
 
 	if (err)
 		return err;
@@ -577,7 +583,10 @@ static void acknowledge(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	if (pkt->traits & OP_ATOMIC)
 		send_atomic_ack(qp, ctx, pkt->psn,
 				recall(qp, pkt->psn)->orig);
-	else if (!(pkt->traits & OP_RD_ATOMIC) && pkt_ack_requested(pkt))
+	/* A response acknowledges what is before it as well. */
+	if (pkt->traits & OP_RD_ATOMIC)
+		resp->ack_due = false;
+	else if (pkt_ack_requested(pkt))
 		resp->ack_due = true;
 	if (resp->unacked >= ACK_COALESCE)
 		send_ack(qp, ctx);
@@ -628,14 +637,19 @@ static int request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	s32 order = psn_diff(pkt->psn, qp->resp.psn);
 	int err;
 
+	/* Not in this QP's protocol at all: not even worth a NAK. */
+	if (!(pkt->traits & qp->service)) {
+		urxe_count(qp->dev, URXE_CNT_DROP_MALFORMED);
+		return 0;
+	}
 	if (order > 0)
 		return FAIL_SEQ;
 	if (order < 0) {
 		duplicate(qp, pkt, ctx);
 		return 0;
 	}
-	if (!(pkt->traits & qp->service) || !sequence_ok(qp, pkt) ||
-	    !length_ok(qp, pkt) || !permitted(qp, pkt))
+	if (!sequence_ok(qp, pkt) || !length_ok(qp, pkt) ||
+	    !permitted(qp, pkt))
 		return FAIL_INV_REQ;
 	err = execute(qp, pkt, ctx) ?: take_in(qp, pkt);
 	if (!err)
@@ -709,16 +723,18 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	return step;
 }
 
+/* What is posted while this runs is left for the next time: it is bounded. */
 static void flush_rq(struct urxe_qp *qp)
 {
 	struct urxe_resp *resp = &qp->resp;
+	u32 n = urxe_rq_pending(&qp->rq);
 
 	skb_queue_purge(&resp->pkts);
 	resp->read.active = false;
 	resp->length = 0;
 	if (resp->have_rqe)
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
-	while (urxe_rq_pull(&qp->rq, &resp->rqe))
+	while (n-- && urxe_rq_pull(&qp->rq, &resp->rqe))
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
 }
 
@@ -738,7 +754,7 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	case IB_QPS_ERR:
 		break;
 	default:
-		skb_queue_purge(&qp->resp.pkts);
+		urxe_qp_drop(qp, &qp->resp.pkts);
 		return URXE_STEP_DONE;
 	}
 	flush_rq(qp);

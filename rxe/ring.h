@@ -75,6 +75,7 @@ static inline void *urxe_ring_elem(const struct urxe_ring *ring, u32 index)
 /* Elements waiting for us: 0 ... mask, whatever the user wrote. */
 static inline u32 urxe_ring_pending(const struct urxe_ring *ring)
 {
+	/* See "Barriers" above, here and below. */
 	u32 producer = smp_load_acquire(&ring->buf->producer_index);
 
 	return (producer - ring->index) & ring->mask;
@@ -83,6 +84,7 @@ static inline u32 urxe_ring_pending(const struct urxe_ring *ring)
 /* Tell the user that the @n oldest elements are free again. */
 static inline void urxe_ring_release(const struct urxe_ring *ring, u32 index)
 {
+	/* We are done with the elements before this. */
 	smp_store_release(&ring->buf->consumer_index, index & ring->mask);
 }
 
@@ -90,6 +92,7 @@ static inline void urxe_ring_release(const struct urxe_ring *ring, u32 index)
 
 static inline u32 urxe_ring_unread(const struct urxe_ring *ring)
 {
+	/* What the consumer has freed may be written only after this. */
 	u32 consumer = smp_load_acquire(&ring->buf->consumer_index);
 
 	return (ring->index - consumer) & ring->mask;
@@ -103,6 +106,7 @@ static inline bool urxe_ring_full(const struct urxe_ring *ring)
 static inline void urxe_ring_produce(struct urxe_ring *ring)
 {
 	ring->index = (ring->index + 1) & ring->mask;
+	/* The element is there before the index says so. */
 	smp_store_release(&ring->buf->producer_index, ring->index);
 }
 

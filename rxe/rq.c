@@ -65,6 +65,11 @@ bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe)
 	return there;
 }
 
+u32 urxe_rq_pending(const struct urxe_rq *rq)
+{
+	return rq->ring.buf ? urxe_ring_pending(&rq->ring) : 0;
+}
+
 static void copy_out(struct rxe_recv_wqe *to, const struct ib_recv_wr *wr)
 {
 	int i;
@@ -94,6 +99,7 @@ int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr)
 	} else {
 		producer = ring->buf->producer_index;
 		copy_out(urxe_ring_elem(ring, producer), wr);
+		/* The element is there before the index says so. */
 		smp_store_release(&ring->buf->producer_index,
 				  (producer + 1) & ring->mask);
 	}

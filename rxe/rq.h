@@ -46,6 +46,9 @@ void urxe_rq_exit(struct urxe_rq *rq);
  */
 bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe);
 
+/* Work requests posted and not pulled, as far as the ring says. Any context. */
+u32 urxe_rq_pending(const struct urxe_rq *rq);
+
 /* A kernel consumer's post. Return: 0, -ENOMEM, -EINVAL. Any context. */
 int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr);
 

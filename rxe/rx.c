@@ -9,9 +9,11 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
+#include <net/ipv6.h>
 
 #include "counters.h"
 #include "icrc.h"
+#include "link.h"
 #include "ns.h"
 #include "pkt.h"
 #include "qp.h"
@@ -140,21 +142,59 @@ static void find_part(struct net *net, struct part *part,
 	part->off = off;
 }
 
+/* A drop that no QP is known for is the link's that has the address. */
+static void count_stray(struct net *net, const struct sk_buff *skb,
+			enum urxe_counter c)
+{
+	struct urxe_dev *dev;
+	union ib_gid gid;
+
+	if (skb->protocol == htons(ETH_P_IP))
+		ipv6_addr_set_v4mapped(ip_hdr(skb)->daddr,
+				       (struct in6_addr *)&gid);
+	else
+		memcpy(&gid, &ipv6_hdr(skb)->daddr, sizeof(gid));
+	dev = urxe_link_of_address(net, &gid);
+	if (!dev)
+		return;
+	urxe_count(dev, c);
+	ib_device_put(&dev->ibdev);
+}
+
+/*
+ * IBTA 10.9.3: keys match in all but the membership bit, and one side at least
+ * is a full member, which our only key makes us.
+ */
+static bool pkey_ok(const struct urxe_pkt *pkt)
+{
+	return !((ntohs(pkt->bth.pkey) ^ URXE_PKEY) & 0x7fff);
+}
+
 /* One packet of @len bytes at @off. False when it is dropped. */
 static bool take_pkt(struct net *net, struct part *part, struct sk_buff *skb,
 		     u32 off, u32 len, u32 nth, u32 seg)
 {
 	struct urxe_pkt pkt;
 
-	if (!urxe_pkt_parse(&pkt, skb, off, len))
+	if (!urxe_pkt_parse(&pkt, skb, off, len)) {
+		count_stray(net, skb, URXE_CNT_DROP_MALFORMED);
 		return false;
+	}
 	find_part(net, part, &pkt, off, seg);
-	if (!part->qp)
+	if (!part->qp) {
+		count_stray(net, skb, URXE_CNT_DROP_NO_QP);
 		return false;
+	}
 	if (!icrc_ok(&pkt, off, len, nth)) {
 		urxe_count(part->qp->dev, URXE_CNT_DROP_ICRC);
 		return false;
 	}
+	if (!pkey_ok(&pkt)) {
+		urxe_count(part->qp->dev, URXE_CNT_DROP_PKEY);
+		return false;
+	}
+	if (part->off == off)
+		urxe_count(part->qp->dev, URXE_CNT_RX_BATCHES);
 	urxe_count(part->qp->dev, URXE_CNT_RX_PKTS);
 	urxe_count_add(part->qp->dev, URXE_CNT_RX_BYTES, len);
 	part->end = off + len;
