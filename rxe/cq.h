@@ -16,7 +16,7 @@ union urxe_cqe {
 /**
  * struct urxe_cq - a completion queue
  * @ibcq: the core's part
- * @lock: guards @ring, @armed and @overflow; taken in any context
+ * @lock: guards the fields below it but @is_user; taken in any context
  * @ring: shared with the user, or private to the kernel
  * @armed: enum ib_cq_notify_flags the consumer waits for, 0 when not armed
  * @overflow: a completion was lost: the CQ is in error and takes no more
@@ -24,7 +24,7 @@ union urxe_cqe {
  */
 struct urxe_cq {
 	struct ib_cq		ibcq;
-	spinlock_t		lock;
+	spinlock_t		lock;	/* any context */
 	struct urxe_ring	ring;
 	u8			armed;
 	bool			overflow;

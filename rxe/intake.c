@@ -4,10 +4,11 @@
  * transport layer.
  *
  * A UDP socket on port 4791 would be the obvious way, but a namespace has room for
- * one only, and rdma_rxe wants it too: up to 6.12 it opens it in the initial
- * namespace when it is loaded, and fails to load if it can't. Behind the hook the
- * two drivers don't get in each other's way, whichever comes first. We take what
- * is addressed to our QP numbers, which are out of its range, and leave the rest.
+ * one only, and rdma_rxe wants it too: it fails to load, or its link to be made, if
+ * it can't have it. Behind the hook the two drivers don't get in each other's way,
+ * whichever comes first; a socket we have only while rdma_rxe is not there
+ * (listen.c). We take what is addressed to our QP numbers, which are out of its
+ * range, and leave the rest.
  * The hook is behind the firewall's, so that its rules count as they would for a
  * socket; it costs less than UDP's own socket lookup; and segmentation offload
  * (GSO) does not have to be undone for it.
@@ -19,11 +20,12 @@
 #include <linux/netfilter_ipv6.h>
 #include <linux/udp.h>
 #include <net/ip.h>
+#include <net/ipv6.h>
 #include <net/net_namespace.h>
 #include <rdma/ib_pack.h>
 
 #include "intake.h"
-#include "limits.h"
+#include "link.h"
 #include "rx.h"
 
 /* What we look at to know whose a packet is. */
@@ -31,6 +33,8 @@ struct peek {
 	struct udphdr	udp;
 	__be32		bth[3];
 };
+
+#define GSI_QPN	1
 
 /* Return: the destination QP's number; 0, which is nobody's, for what isn't RoCE. */
 static u32 peek_qpn(const struct sk_buff *skb)
@@ -54,12 +58,36 @@ static void give(struct net *net, struct sk_buff *skb)
 	urxe_rx(net, skb);
 }
 
-static unsigned int take(struct net *net, struct sk_buff *skb)
+/* QP 1 has every device: who has the address gets the packet. */
+static bool is_our_address(struct net *net, const union ib_gid *dgid)
+{
+	struct urxe_dev *dev = urxe_link_of_address(net, dgid);
+
+	if (!dev)
+		return false;
+	ib_device_put(&dev->ibdev);
+	return true;
+}
+
+/* Multicast is for everyone who listens, in our driver and in others. */
+static void give_copy(struct net *net, struct sk_buff *skb)
+{
+	struct sk_buff *copy = skb_clone(skb, GFP_ATOMIC);
+
+	if (copy)
+		give(net, copy);
+}
+
+static unsigned int take(struct net *net, struct sk_buff *skb,
+			 const union ib_gid *dgid)
 {
 	u32 qpn = peek_qpn(skb);
 
+	if (qpn == IB_MULTICAST_QPN)
+		give_copy(net, skb);
 	if (qpn < URXE_MIN_QPN || qpn > URXE_MAX_QPN)
-		return NF_ACCEPT;
+		if (qpn != GSI_QPN || !is_our_address(net, dgid))
+			return NF_ACCEPT;
 	give(net, skb);
 	return NF_STOLEN;
 }
@@ -68,18 +96,24 @@ static unsigned int hook4(void *priv, struct sk_buff *skb,
 			  const struct nf_hook_state *state)
 {
 	const struct iphdr *iph = ip_hdr(skb);
+	union ib_gid dgid;
 
 	if (iph->protocol != IPPROTO_UDP || ip_is_fragment(iph))
 		return NF_ACCEPT;
-	return take(state->net, skb);
+	ipv6_addr_set_v4mapped(iph->daddr, (struct in6_addr *)dgid.raw);
+	return take(state->net, skb, &dgid);
 }
 
 static unsigned int hook6(void *priv, struct sk_buff *skb,
 			  const struct nf_hook_state *state)
 {
-	if (ipv6_hdr(skb)->nexthdr != IPPROTO_UDP)
+	const struct ipv6hdr *iph = ipv6_hdr(skb);
+	union ib_gid dgid;
+
+	if (iph->nexthdr != IPPROTO_UDP)
 		return NF_ACCEPT;
-	return take(state->net, skb);
+	memcpy(dgid.raw, &iph->daddr, sizeof(dgid));
+	return take(state->net, skb, &dgid);
 }
 
 static const struct nf_hook_ops hooks[] = {

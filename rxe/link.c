@@ -15,11 +15,13 @@
  * with an idle reaper means that no code of ours runs for any link.
  */
 #include <linux/rtnetlink.h>
+#include <rdma/ib_cache.h>
 #include <rdma/rdma_netlink.h>
 
 #include "link.h"
 #include "ns.h"
 #include "port.h"
+#include "rival.h"
 
 /* Guards urxe_links and every link's @entry and @ndev. */
 static DEFINE_SPINLOCK(urxe_links_lock);
@@ -97,7 +99,7 @@ static void unregister_one(struct urxe_dev *dev)
 	ib_device_put(&dev->ibdev);
 }
 
-static void for_each_on(struct net_device *ndev, void (*fn)(struct urxe_dev *))
+static void call_on(struct net_device *ndev, void (*fn)(struct urxe_dev *))
 {
 	struct urxe_dev *dev;
 
@@ -110,17 +112,50 @@ static void for_each_on(struct net_device *ndev, void (*fn)(struct urxe_dev *))
 
 void urxe_links_unregister(struct net_device *ndev)
 {
-	for_each_on(ndev, unregister_one);
+	call_on(ndev, unregister_one);
 }
 
 void urxe_links_update(struct net_device *ndev)
 {
-	for_each_on(ndev, urxe_port_update);
+	call_on(ndev, urxe_port_update);
 }
 
 void urxe_links_readdress(struct net_device *ndev)
 {
-	for_each_on(ndev, urxe_port_readdress);
+	call_on(ndev, urxe_port_readdress);
+}
+
+/* Has @dev a QP 1, and the address? */
+static bool takes_mads_for(struct urxe_dev *dev, const union ib_gid *gid)
+{
+	const struct ib_gid_attr *attr;
+
+	if (!rdma_cap_ib_mad(&dev->ibdev, 1))
+		return false;
+	attr = rdma_find_gid_by_port(&dev->ibdev, gid,
+				     IB_GID_TYPE_ROCE_UDP_ENCAP, 1, NULL);
+	if (IS_ERR(attr))
+		return false;
+	rdma_put_gid_attr(attr);
+	return true;
+}
+
+struct urxe_dev *urxe_link_of_address(struct net *net, const union ib_gid *gid)
+{
+	struct urxe_dev *dev, *found = NULL;
+
+	spin_lock_bh(&urxe_links_lock);
+	list_for_each_entry(dev, &urxe_links, entry) {
+		if (dev->ns->net != net || !ib_device_try_get(&dev->ibdev))
+			continue;
+		if (takes_mads_for(dev, gid)) {
+			found = dev;
+			break;
+		}
+		ib_device_put(&dev->ibdev);
+	}
+	spin_unlock_bh(&urxe_links_lock);
+	return found;
 }
 
 /* Any link of @net, with a reference on its memory. */
@@ -151,8 +186,11 @@ void urxe_links_drop(struct net *net)
 	}
 }
 
+/* Two drivers can't offer one type of link. */
 int urxe_link_init(const char *type)
 {
+	if (!strcmp(type, "rxe") && urxe_rival_is_loaded())
+		return -EEXIST;
 	urxe_reaper = alloc_workqueue("urxe-reaper", WQ_UNBOUND, 0);
 	if (!urxe_reaper)
 		return -ENOMEM;

@@ -48,6 +48,15 @@ void urxe_links_update(struct net_device *ndev);
 void urxe_links_readdress(struct net_device *ndev);
 
 /**
+ * urxe_link_of_address - the link whose QP 1 a packet is for
+ * @net: where it arrived
+ * @gid: its destination address
+ * Return: with a reference, to be given back by ib_device_put(); NULL when no link
+ * has that address, or has no QP 1. Not in hard interrupts.
+ */
+struct urxe_dev *urxe_link_of_address(struct net *net, const union ib_gid *gid);
+
+/**
  * urxe_links_drop - end all links of a namespace
  * @net: whose, or NULL for all there are
  * After the return they are gone and none of their code runs. May sleep; RTNL is

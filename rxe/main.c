@@ -10,6 +10,7 @@
 #include "icrc.h"
 #include "link.h"
 #include "ns.h"
+#include "rival.h"
 
 static char *link_type = "urxe";
 module_param(link_type, charp, 0444);
@@ -29,9 +30,12 @@ static int __init urxe_init(void)
 	err = urxe_ns_init();
 	if (err)
 		goto exit_handles;
-	err = urxe_netdev_init();
+	err = urxe_rival_init();
 	if (err)
 		goto exit_ns;
+	err = urxe_netdev_init();
+	if (err)
+		goto exit_rival;
 	err = urxe_link_init(link_type);
 	if (err)
 		goto exit_netdev;
@@ -39,6 +43,8 @@ static int __init urxe_init(void)
 
 exit_netdev:
 	urxe_netdev_exit();
+exit_rival:
+	urxe_rival_exit();
 exit_ns:
 	urxe_ns_exit();
 exit_handles:

@@ -14,8 +14,9 @@
 #include "link.h"
 #include "ns.h"
 
-/* Guards users in every struct urxe_ns, and opening and closing. */
+/* Guards urxe_open, what struct urxe_ns says it does, and opening and closing. */
 static DEFINE_MUTEX(urxe_ns_lock);
+static LIST_HEAD(urxe_open);
 static unsigned int urxe_net_id;
 
 static struct socket *make_sock(struct net *net, int family)
@@ -51,9 +52,33 @@ static int open_ns(struct urxe_ns *ns)
 	if (err)
 		return err;
 	err = urxe_intake_open(ns->net);
-	if (err)
+	if (err) {
 		close_sockets(ns);
-	return err;
+		return err;
+	}
+	urxe_listen_open(&ns->listen, ns->net);
+	list_add(&ns->entry, &urxe_open);
+	return 0;
+}
+
+static void close_ns(struct urxe_ns *ns)
+{
+	list_del(&ns->entry);
+	urxe_listen_close(&ns->listen);
+	urxe_intake_close(ns->net);
+	close_sockets(ns);
+}
+
+void urxe_ns_relisten(void)
+{
+	struct urxe_ns *ns;
+
+	mutex_lock(&urxe_ns_lock);
+	list_for_each_entry(ns, &urxe_open, entry) {
+		urxe_listen_close(&ns->listen);
+		urxe_listen_open(&ns->listen, ns->net);
+	}
+	mutex_unlock(&urxe_ns_lock);
 }
 
 struct urxe_ns *urxe_ns_get(struct net *net)
@@ -73,10 +98,8 @@ struct urxe_ns *urxe_ns_get(struct net *net)
 void urxe_ns_put(struct urxe_ns *ns)
 {
 	mutex_lock(&urxe_ns_lock);
-	if (!--ns->users) {
-		urxe_intake_close(ns->net);
-		close_sockets(ns);
-	}
+	if (!--ns->users)
+		close_ns(ns);
 	mutex_unlock(&urxe_ns_lock);
 }
 

@@ -6,6 +6,7 @@
 #ifndef URXE_NS_H
 #define URXE_NS_H
 
+#include "listen.h"
 #include "urxe.h"
 
 /**
@@ -16,13 +17,18 @@
  *	   in is taken by intake.c
  * @sock6: likewise; NULL when IPv6 is not there
  *
- * The fields but @users are constant while there are users.
+ * @listen: keeps the port for us; guarded by urxe_ns_lock
+ * @entry: in the list of those with users; guarded by urxe_ns_lock
+ *
+ * The sockets are constant while there are users.
  */
 struct urxe_ns {
 	struct net		*net;
 	unsigned int		users;
 	struct socket		*sock4;
 	struct socket		*sock6;
+	struct urxe_listen	listen;
+	struct list_head	entry;
 };
 
 int urxe_ns_init(void);
@@ -38,5 +44,8 @@ struct urxe_ns *urxe_ns_get(struct net *net);
  * last user is gone. May sleep.
  */
 void urxe_ns_put(struct urxe_ns *ns);
+
+/* rdma_rxe has come or gone: let go of UDP port 4791, or take it. May sleep. */
+void urxe_ns_relisten(void);
 
 #endif /* URXE_NS_H */
