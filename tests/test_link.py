@@ -124,28 +124,28 @@ def test_loopback():
     link.delete()
 
 
-def virtio_nics():
+@pytest.fixture
+def virtio():
+    """A virtio-net device, if the machine has one."""
+    subprocess.run(["modprobe", "-q", "virtio_net"], check=False)
     for dev in os.listdir("/sys/class/net"):
         driver = f"/sys/class/net/{dev}/device/driver"
         if os.path.exists(driver) and "virtio" in os.readlink(driver):
-            yield dev
+            return dev
+    return pytest.skip("no virtio-net device")
 
 
-@pytest.mark.skipif(not list(virtio_nics()), reason="takes a virtio-net device")
-def test_virtio():
+def test_virtio(virtio):
     """rdma-core finds a NIC by way of the RDMA device's own parent."""
-    dev = next(virtio_nics())
-    link = net.Link("urxe", dev)
-    assert dev in os.listdir(f"/sys/class/infiniband/{link.name}/device/net")
+    link = net.Link("urxe", virtio)
+    assert virtio in os.listdir(f"/sys/class/infiniband/{link.name}/device/net")
     link.delete()
 
 
-@pytest.mark.skipif(not list(virtio_nics()), reason="takes a virtio-net device")
-def test_nic_driver_unbound():
+def test_nic_driver_unbound(virtio):
     """The link goes before the NIC's own device does."""
-    dev = next(virtio_nics())
-    bus = os.path.basename(os.path.realpath(f"/sys/class/net/{dev}/device"))
-    link = net.Link("urxe", dev)
+    bus = os.path.basename(os.path.realpath(f"/sys/class/net/{virtio}/device"))
+    link = net.Link("urxe", virtio)
     driver = "/sys/bus/virtio/drivers/virtio_net"
     for action in ("unbind", "bind"):
         with open(f"{driver}/{action}", "w", encoding="ascii") as file:
