@@ -12,7 +12,7 @@ import random
 import pytest
 from pyverbs.cq import CQ
 from pyverbs.pyverbs_error import PyverbsRDMAError
-from pyverbs.qp import QP, QPAttr, QPEx, QPInitAttrEx
+from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
 
 from lab import net
 from lab.rc import GUARD, SENDS, TWO_SIDED, Node, Two, counters, e
@@ -461,9 +461,9 @@ def test_states(pair):
         assert (now.path_mtu, now.dest_qp_num, now.rq_psn) == (
             e.IBV_MTU_2048, b.qp.qp_num, 0x654321)
         assert (now.max_dest_rd_atomic, now.min_rnr_timer) == (11, 9)
-        assert now.ah_attr.is_global and now.ah_attr.gr.dgid == b.identity().gid
-        assert now.ah_attr.gr.traffic_class == 0x48
-        assert now.ah_attr.gr.flow_label == 0x3f5
+        assert now.ah_attr.is_global and now.ah_attr.dgid == b.identity().gid
+        assert now.ah_attr.traffic_class == 0x48
+        assert now.ah_attr.flow_label == 0x3f5
         a.qp.to_rts(attr)
         now, _ = a.qp.query(0xffff)
         assert now.qp_state == e.IBV_QPS_RTS
@@ -516,7 +516,7 @@ def test_wrong_attributes(pair):
         refused(a, fresh(qp_state=rtr), to_rtr_mask() & ~e.IBV_QP_AV)
         refused(a, fresh(qp_state=rtr), to_rtr_mask() | e.IBV_QP_TIMEOUT)
         nowhere = fresh(qp_state=rtr)
-        nowhere.ah_attr.gr.sgid_index = 200
+        nowhere.ah_attr.sgid_index = 200
         refused(a, nowhere, to_rtr_mask())
         a.qp.to_rtr(fresh())
         rts = e.IBV_QPS_RTS
@@ -616,16 +616,19 @@ def test_limits_are_honest(pair):
         CQ(a.context, limits.max_cqe).close()
         with pytest.raises(PyverbsRDMAError):
             CQ(a.context, limits.max_cqe + 1)
+        def make(**changes):
+            cap = QPCap(**{"max_send_wr": 1, "max_recv_wr": 1, "max_send_sge": 1,
+                           "max_recv_sge": 1, "max_inline_data": 0, **changes})
+            return QP(a.pd, QPInitAttr(qp_type=e.IBV_QPT_RC, scq=a.cq, rcq=a.rcq, cap=cap))
         for name, value in (("max_send_wr", limits.max_qp_wr + 1),
                             ("max_recv_wr", limits.max_qp_wr + 1),
                             ("max_send_sge", limits.max_sge + 1),
                             ("max_recv_sge", limits.max_sge + 1),
                             ("max_inline_data", 1 << 20)):
-            setattr(a.init.cap, name, value)
-            with pytest.raises(PyverbsRDMAError):
-                QP(a.pd, a.init)
-            setattr(a.init.cap, name, 1)
-        QP(a.pd, a.init).close()
+            with pytest.raises(PyverbsRDMAError, match="Invalid argument"):
+                make(**{name: value})
+        make(max_send_wr=0, max_recv_wr=0).close()
+        make().close()
 
 
 @pytest.mark.parametrize("reads", (1, 16, 128))

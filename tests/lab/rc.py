@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from pyverbs.addr import AHAttr, GlobalRoute
+from pyverbs.addr import GID, AHAttr, GlobalRoute
 from pyverbs.cq import CQ, CompChannel
 from pyverbs.device import Context
 from pyverbs.mr import MR
@@ -16,12 +16,23 @@ from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 
 from lab import enums as e
-from lab.verbs import ACCESS, MTUS, Memory, Side
+from lab.verbs import ACCESS, MTUS, Memory, Peer, Side
 
 TWO_SIDED = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM)
 SENDS = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM)
 # How much memory around the bytes of a message is watched.
 GUARD = 64
+
+
+_gid_indices = {}
+
+
+def gid_index(link, address):
+    """As link.gid_index(), which reads hundreds of files, remembered."""
+    key = (link.name, address)
+    if key not in _gid_indices:
+        _gid_indices[key] = link.gid_index(address)
+    return _gid_indices[key]
 
 
 def event_fds():
@@ -62,6 +73,7 @@ class Node(Side):
         self.cq, self.rcq = (CQ(self.context, cqe or 2 * depth, None, one, 0)
                              for one in self.channels)
         self.memory = memory or Memory(size)
+        self.access = access
         self.mr = MR(self.pd, self.memory.size, access, address=self.memory.address)
         self.cap = QPCap(max_send_wr=depth, max_recv_wr=depth, max_send_sge=sges,
                          max_recv_sge=sges, max_inline_data=inline)
@@ -69,6 +81,10 @@ class Node(Side):
                                cap=self.cap, sq_sig_all=sq_sig_all)
         self.qp = QP(self.pd, self.init)
         self.pending, self.rpending = [], []
+
+    def identity(self):
+        gid = self.context.query_gid(1, gid_index(self.end.link, self.address))
+        return Peer(str(gid), self.qp.qp_num, self.mr.rkey, self.memory.address)
 
     # pylint: disable=arguments-differ
     def attributes(self, peer, psn=0, peer_psn=0, mtu=1024, timeout=14, retries=7,
@@ -87,8 +103,8 @@ class Node(Side):
         return attr
 
     def way_to(self, peer, traffic_class=0, flow_label=0):
-        index = self.end.link.gid_index(self.address)
-        route = GlobalRoute(dgid=peer.gid, sgid_index=index, hop_limit=64,
+        index = gid_index(self.end.link, self.address)
+        route = GlobalRoute(dgid=GID(str(peer.gid)), sgid_index=index, hop_limit=64,
                             traffic_class=traffic_class, flow_label=flow_label)
         return AHAttr(port_num=1, is_global=1, gr=route)
 
@@ -204,7 +220,11 @@ class Two:
         self.nodes = [Node(end, **self.pick(options, True))
                       for end, options in zip((pair.a, pair.b), self.options)]
         if connect:
-            self.connect()
+            try:
+                self.connect()
+            except Exception:
+                self.__exit__()
+                raise
 
     def pick(self, options, making):
         # `access` is the region's right, `qp_access` the queue pair's.

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Programs that do with the driver what no library would. It costs them, and
+nobody else.
+
+        namespace A                             namespace B
+        10.1.0.1                                10.1.0.2
+        link a on va ---------- veth ---------- vb with link b
+        hostile program: QPs on a and b, and a well-behaved pair on the same links
+"""
+
+import ctypes
+import fcntl
+import mmap
+import os
+import random
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab import net
+from lab.rc import Node, Two, e
+
+SCRIBBLE = "/usr/lib/urxe/scribble"
+SIZE = 1 << 18
+WRITE_COMMAND = struct.Struct("=IHH")
+# enum ib_uverbs_write_cmds: all that a program may write to the device.
+COMMANDS = range(0, 56)
+
+
+@pytest.fixture(scope="module")
+def pair(link_type, where):
+    with net.Pair(link_type, where) as made:
+        yield made
+
+
+class Bystander:
+    """A pair that keeps to the rules and looks at every byte."""
+
+    def __init__(self, a, b):
+        self.a, self.b, self.rounds = a, b, 0
+        self.dice = random.Random(5)
+
+    def once(self):
+        a, b, length = self.a, self.b, self.dice.randrange(1, 20000)
+        data, reply = self.dice.randbytes(length), self.dice.randbytes(length)
+        a.memory[0:length] = data
+        b.memory[SIZE // 2:SIZE // 2 + length] = reply
+        b.post_receive(0, length, wr_id=self.rounds)
+        peer = b.identity()
+        a.post(e.IBV_WR_SEND, 0, length)
+        a.post(e.IBV_WR_RDMA_READ, SIZE // 2, length, peer, SIZE // 2)
+        a.post(e.IBV_WR_ATOMIC_FETCH_AND_ADD, SIZE - 8, 8, peer, SIZE - 8, compare_add=1)
+        a.poll(3, 60)
+        done, = b.poll_receive(1, 60)
+        assert (done.wr_id, done.byte_len) == (self.rounds, length)
+        assert b.memory[0:length] == data
+        assert a.memory[SIZE // 2:SIZE // 2 + length] == reply
+        assert a.memory[SIZE - 8:SIZE] == self.rounds.to_bytes(8, "little")
+        self.rounds += 1
+
+    def until(self, process, seconds):
+        """As long as the process lives, which must not be too long."""
+        end = time.monotonic() + seconds
+        while process.poll() is None:
+            assert time.monotonic() < end, "the hostile program does not end"
+            self.once()
+
+
+def scribble(pair, seconds, seed):
+    a, b = pair.ends
+    return subprocess.Popen(
+        [SCRIBBLE, a.link.name, str(a.link.gid_index(a.ipv4)),
+         b.link.name, str(b.link.gid_index(b.ipv4)), str(seconds), str(seed)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def quiet(pair, objects):
+    """Soon all is gone that the program had."""
+    for end in pair.ends:
+        name = end.link.name
+        net.wait_for(lambda: net.objects(name) == objects[name], 10,
+                     f"{name}: objects of a program that has ended")
+
+
+def test_scribbled_rings(pair, debug_kernel):
+    """A program that writes at random over every ring while they are in use."""
+    seconds = 60 if debug_kernel else 10
+    with Two(pair, size=SIZE, depth=8) as (a, b):
+        bystander = Bystander(a, b)
+        bystander.once()
+        objects = net.objects()
+        process = scribble(pair, seconds, random.SystemRandom().randrange(1 << 32))
+        try:
+            bystander.until(process, 3 * seconds + 120)
+            said, complaints = process.communicate()
+            assert process.returncode == 0, complaints
+            rounds, doorbells = (int(word) for word in said.split() if word.isdigit())
+            assert rounds >= 3 and doorbells > 100, said
+            assert bystander.rounds > 3
+            quiet(pair, objects)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_module_goes_at_once(link_type, where):
+    """After the scribbling, and the death of who did it, nothing holds the links,
+    nor the module."""
+    with net.Pair(link_type, where) as pair:
+        process = scribble(pair, 60, random.SystemRandom().randrange(1 << 32))
+        time.sleep(3)
+        assert process.poll() is None, process.communicate()
+        children = subprocess.run(["pgrep", "-P", str(process.pid)], text=True,
+                                  stdout=subprocess.PIPE, check=False).stdout.split()
+        for pid in [process.pid, *map(int, children)]:
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
+        quiet(pair, {end.link.name: dict.fromkeys(net.objects(end.link.name), 0)
+                     for end in pair.ends})
+
+
+# --- what goes into the device ---------------------------------------------
+
+
+def open_raw(node):
+    """The file descriptor of the node's context."""
+    return node.context.cmd_fd
+
+
+def garbage(dice, command, length):
+    """A command whose header is right, or nearly, and whose rest is not."""
+    words = (length + 3) // 4 + dice.choice((0, 0, 0, 1, -1))
+    header = WRITE_COMMAND.pack(command, max(words, 0) & 0xffff, dice.randrange(64))
+    body = bytearray(dice.randbytes(max(length - 8, 0)))
+    for at in range(0, len(body) - 3, 4):
+        # Small numbers are handles that exist.
+        if dice.random() < 0.6:
+            body[at:at + 4] = dice.randrange(6).to_bytes(4, "little")
+    return header + bytes(body)
+
+
+def test_garbage_commands(pair):
+    """Commands of every kind with anything in them, from a process of its own."""
+    with Two(pair, size=SIZE) as (a, b):
+        bystander = Bystander(a, b)
+        for seed in range(4):
+            child = os.fork()
+            if not child:
+                attack(pair, seed)
+            bystander.once()
+            _, status = os.waitpid(child, 0)
+            # A pointer that hits its own memory is the program's own bad luck.
+            assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+            bystander.once()
+
+
+def attack(pair, seed):
+    """In a child: write garbage until the end; never returns."""
+    status = 1
+    try:
+        signal.alarm(60)
+        dice = random.Random(seed)
+        scratch = mmap.mmap(-1, 65536)
+        where = ctypes.addressof(ctypes.c_char.from_buffer(scratch))
+        node = Node(pair.a, size=4096)
+        fd = os.dup(open_raw(node))
+        fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK)
+        for _ in range(3000):
+            command = bytearray(garbage(dice, dice.choice(COMMANDS),
+                                        dice.choice((8, 16, 24, 32, 56, 64, 80, 128, 256))))
+            # Responses begin with a pointer; let most of them be good.
+            if len(command) >= 16 and dice.random() < 0.9:
+                command[8:16] = where.to_bytes(8, "little")
+            if command[0] in (11, 32):
+                continue    # these wait for ever by design: async events
+            try:
+                os.write(fd, command)
+            except OSError:
+                pass
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def test_mappings(pair):
+    """Only a ring as it was given can be mapped: not less, more, or elsewhere."""
+    with Two(pair, size=4096) as (a, _):
+        fd = open_raw(a)
+        page = mmap.PAGESIZE
+        whole = own_mappings()
+        assert len(whole) >= 8
+        found = 0
+        for offset in range(0, 16 * page, page):
+            for size in (page, 2 * page, 3 * page, 64 * page, 1 << 30):
+                for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
+                    try:
+                        one = mmap.mmap(fd, size, flags, offset=offset)
+                    except (OSError, ValueError, OverflowError):
+                        continue
+                    assert flags == mmap.MAP_SHARED
+                    assert (offset, size) in {(at, length) for at, length in whole}
+                    found += 1
+                    one.close()
+        for offset in (1 << 40, (1 << 52) - page, 1 << 62):
+            with pytest.raises((OSError, ValueError, OverflowError)):
+                mmap.mmap(fd, page, offset=offset)
+        # Nothing but reading and writing is of use on a ring.
+        assert found <= len(whole)
+
+
+def own_mappings():
+    """{(offset, size)} of the rings this process has mapped."""
+    found = []
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        for line in maps:
+            if "uverbs" in line:
+                start, end = (int(word, 16) for word in line.split()[0].split("-"))
+                found.append((int(line.split()[2], 16), end - start))
+    return found
+
+
+# --- fork, and the order in which things go --------------------------------
+
+
+def test_child_outlives_parent(pair):
+    """A child that has the parent's context, rings and memory by fork() keeps
+    nothing alive, and can do nothing, once the parent is gone."""
+    program = ("import os, sys, time\n"
+               "from lab import net\n"
+               "import types\n"
+               "from lab.rc import Node, e\n"
+               "end = types.SimpleNamespace(link=net.Link.existing(sys.argv[1]),"
+               " ipv4=sys.argv[2], ipv6=None)\n"
+               "node = Node(end, size=65536)\n"
+               "node.connect(node.identity())\n"
+               "if os.fork():\n"
+               "    time.sleep(0.5)\n"
+               "    os._exit(0)\n"
+               "for turn in range(400):\n"
+               "    try:\n"
+               "        node.post(e.IBV_WR_RDMA_WRITE, 0, 4096, node.identity())\n"
+               "        node.cq.poll(4)\n"
+               "    except Exception:\n"
+               "        pass\n"
+               "    time.sleep(0.005)\n"
+               "os._exit(0)\n")
+    with Two(pair, size=SIZE) as (a, b):
+        bystander = Bystander(a, b)
+        objects = net.objects()
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, pair.a.link.name, pair.a.ipv4],
+            cwd=os.path.dirname(os.path.abspath(__file__)))
+        bystander.until(process, 60)
+        for _ in range(5):
+            bystander.once()
+        net.wait_for(lambda: net.objects() == objects, 30, "the child's end")
+
+
+def test_killed_at_random(pair):
+    """Programs killed at any moment of their life, many of them."""
+    dice = random.Random(9)
+    with Two(pair, size=SIZE) as (a, b):
+        bystander = Bystander(a, b)
+        objects = net.objects()
+        for _ in range(8):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lab.victim", pair.a.link.name, pair.a.ipv4,
+                 dice.choice(("write", "read", "send", "wait"))],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                cwd=os.path.dirname(os.path.abspath(__file__)))
+            if dice.random() < 0.8:
+                line = process.stdout.readline()
+                # Its own peer: a queue pair connected to itself.
+                process.stdin.write(line + "go\n")
+                process.stdin.flush()
+            bystander.once()
+            time.sleep(dice.random() / 2)
+            process.kill()
+            process.communicate()
+        quiet(pair, objects)
+        bystander.once()
