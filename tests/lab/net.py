@@ -65,6 +65,13 @@ class Link:
         run(*in_netns(netns, ["rdma", "link", "add", self.name,
                               "type", link_type, "netdev", netdev]))
 
+    @classmethod
+    def existing(cls, name):
+        """A link that somebody else made."""
+        link = cls.__new__(cls)
+        link.name = name
+        return link
+
     def delete(self):
         run("rdma", "link", "delete", self.name)
 

@@ -85,7 +85,7 @@ def start(end, argv, user, memlock):
     if user:
         argv = as_user(argv, memlock)
     return subprocess.Popen(end.command(argv), stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+                            stderr=subprocess.PIPE, text=True)
 
 
 def stop(process):
@@ -93,10 +93,10 @@ def stop(process):
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            return process.communicate(timeout=5)[0]
+            return "".join(process.communicate(timeout=5))
         except subprocess.TimeoutExpired:
             process.kill()
-    return process.communicate()[0]
+    return "".join(process.communicate())
 
 
 def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
@@ -122,11 +122,11 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
                        memlock)
         watch = Watch([server.pid, client.pid])
         watch.start()
-        output = client.communicate(timeout=timeout)[0]
+        output, errors = client.communicate(timeout=timeout)
         if client.returncode:
             server_output = stop(server)
         else:
-            server_output = server.communicate(timeout=10)[0]
+            server_output = "".join(server.communicate(timeout=10))
         watch.over.set()
         watch.join()
     except (subprocess.TimeoutExpired, TimeoutError) as late:
@@ -137,5 +137,5 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
     if client.returncode or server.returncode:
         raise Failed(f"{tool} {' '.join(map(str, options))}: exit status "
                      f"{client.returncode} (client), {server.returncode} (server)\n"
-                     f"--- client\n{output}--- server\n{server_output}")
+                     f"--- client\n{output}{errors}--- server\n{server_output}")
     return Result(output, server.pid, client.pid, watch)

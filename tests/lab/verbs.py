@@ -7,7 +7,7 @@ import ctypes
 import mmap
 import time
 
-from pyverbs.addr import AHAttr, GlobalRoute
+from pyverbs.addr import GID, AHAttr, GlobalRoute
 from pyverbs.cq import CQ
 from pyverbs.device import Context
 from pyverbs.mr import MR
@@ -59,7 +59,8 @@ class Side:
         self.pd = PD(self.context)
         self.cq = CQ(self.context, 4 * depth)
         self.memory = memory or Memory(size)
-        self.mr = MR(self.pd, size, access, address=self.memory.address)
+        self.access = access
+        self.mr = self.register()
         cap = QPCap(max_send_wr=depth, max_recv_wr=depth, max_send_sge=2,
                     max_recv_sge=2, max_inline_data=64)
         self.qp = QP(self.pd, QPInitAttr(qp_type=e.IBV_QPT_RC, scq=self.cq,
@@ -67,10 +68,15 @@ class Side:
                                          sq_sig_all=sq_sig_all))
         self.pending = []
 
+    def register(self):
+        """All of the memory as a new region."""
+        return MR(self.pd, self.memory.size, self.access,
+                  address=self.memory.address)
+
     def identity(self):
         """This side as the other one sees it."""
         index = self.end.link.gid_index(self.address)
-        return Peer(self.context.query_gid(1, index), self.qp.qp_num,
+        return Peer(str(self.context.query_gid(1, index)), self.qp.qp_num,
                     self.mr.rkey, self.memory.address)
 
     def connect(self, peer, psn=0, peer_psn=0, mtu=1024, timeout=14, retries=7,
@@ -84,7 +90,7 @@ class Side:
         attr.timeout, attr.retry_cnt = timeout, retries
         attr.rnr_retry, attr.min_rnr_timer = rnr_retries, rnr_timer
         index = self.end.link.gid_index(self.address)
-        route = GlobalRoute(dgid=peer.gid, sgid_index=index, hop_limit=64)
+        route = GlobalRoute(dgid=GID(peer.gid), sgid_index=index, hop_limit=64)
         attr.ah_attr = AHAttr(port_num=1, is_global=1, gr=route)
         self.qp.to_rts(attr)
 

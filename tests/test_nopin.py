@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Memory of a user who may lock 64 KiB: twice as much as the machine has, in
+less than a millisecond, with nothing pinned.
+
+        the first namespace: link a <- veth -> link b (each where net.Pair says)
+        the test, root                         lab.owner, the user `dev`
+        writes to pages of the owner's memory  8 GiB, never touched by itself
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+
+from lab.command import as_user
+from lab.net import objects
+from lab.verbs import Connection, Peer, Side, e
+
+SIZE = 8 << 30
+PAGE = 4096
+PAGES = 200
+
+
+class Owner:
+    """lab.owner as a child process."""
+
+    def __init__(self, end, size):
+        self.process = subprocess.Popen(
+            as_user([sys.executable, "-m", "lab.owner", end.link.name, end.ipv4,
+                     str(size)]), cwd=os.path.dirname(__file__), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.hello = self.hear()
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        assert line, f"the owner ended: {self.process.wait()}"
+        return json.loads(line)
+
+    def ask(self, thing):
+        self.process.stdin.write(json.dumps(thing) + "\n")
+        self.process.stdin.flush()
+        return self.hear()
+
+    def peer(self):
+        return Peer(*(self.hello[field] for field in Peer._fields))
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(timeout=20) == 0
+
+
+def machine_memory():
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture
+def owner(link_type, pair):
+    if link_type != "urxe":
+        pytest.skip("another driver pins")
+    child = Owner(pair.b, SIZE)
+    yield child
+    if child.process.poll() is None:
+        child.process.kill()
+        child.process.wait()
+
+
+def test_more_memory_than_there_is(pair, owner, debug_kernel):
+    assert owner.hello["uid"] != 0
+    assert SIZE > machine_memory()
+    limit = 0.02 if debug_kernel else 0.001
+    assert min(owner.hello["seconds"]) < limit
+    dice = random.Random(7)
+    side = Side(pair.a, PAGE)
+    side.connect(owner.peer())
+    owner.ask(side.identity()._asdict())
+    for _ in range(PAGES):
+        offset = dice.randrange(SIZE - PAGE)
+        side.memory[0:PAGE] = dice.randbytes(PAGE)
+        side.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, owner.peer(), offset)
+        side.poll()
+        answer = owner.ask([offset, PAGE])
+        assert bytes.fromhex(answer["data"]) == side.memory[0:PAGE]
+        assert answer["held"] == {"VmPin": 0, "VmLck": 0}
+    side.close()
+    owner.close()
+
+
+def test_nothing_pinned_while_connected(pair, link_type):
+    """Our own process holds queues and regions at both ends."""
+    if link_type != "urxe":
+        pytest.skip("another driver pins")
+    with open("/proc/self/status", encoding="ascii") as status:
+        before = [line for line in status if line.startswith(("VmPin", "VmLck"))]
+    with Connection(pair, 64 << 20):
+        assert objects(pair.a.link.name)["mr"] == 1
+        with open("/proc/self/status", encoding="ascii") as status:
+            during = [line for line in status if line.startswith(("VmPin", "VmLck"))]
+    assert before == during
