@@ -125,14 +125,12 @@ static void move_una(struct urxe_qp *qp, u32 psn)
 
 static void wqe_done(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index)
 {
-	bool on_wire = index != qp->sq.next;
-
 	wqe->done = true;
-	move_una(qp, psn_add(wqe->first_psn, wqe->packets));
-	if (!on_wire)
+	if (index == qp->sq.next)
 		qp->sq.next++;
 	else if (wqe_has_response(wqe) && qp->req.rd_atomic)
 		qp->req.rd_atomic--;
+	move_una(qp, psn_add(wqe->first_psn, wqe->packets));
 }
 
 /*

@@ -69,6 +69,10 @@ void urxe_handle_cut(struct urxe_handle *handle)
 	spin_lock_irqsave(&handle->lock, flags);
 	handle->qp = NULL;
 	spin_unlock_irqrestore(&handle->lock, flags);
+}
+
+void urxe_handle_put(struct urxe_handle *handle)
+{
 	kref_put(&handle->ref, release);
 }
 

@@ -42,8 +42,12 @@ void urxe_handles_exit(void);
 /* Return: a handle with a number of its own, or ERR_PTR(-ENOMEM). May sleep. */
 struct urxe_handle *urxe_handle_create(struct urxe_qp *qp);
 
-/* From the return on, no packet and no skb leads to the QP any more. */
+/*
+ * From the return on, no packet and no skb leads to the QP any more. The QP may
+ * still send until it gives its reference back.
+ */
 void urxe_handle_cut(struct urxe_handle *handle);
+void urxe_handle_put(struct urxe_handle *handle);
 
 /**
  * urxe_qp_get - the QP that a packet names

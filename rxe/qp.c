@@ -149,6 +149,7 @@ int urxe_destroy_qp(struct ib_qp *ibqp, struct ib_udata *udata)
 	urxe_req_stop_timers(qp);
 	urxe_qp_put(qp);
 	wait_for_completion(&qp->gone);
+	urxe_handle_put(qp->handle);
 	urxe_req_reset(qp);
 	urxe_resp_reset(qp);
 	kfree(qp->resp.res);

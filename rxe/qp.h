@@ -39,7 +39,11 @@ enum urxe_sq_event {
  * @since_ack: packets since the last that asked for an acknowledgment
  * @retries: time-outs and NAKs left before we give up
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
+ * @timeouts: time-outs since the peer last got further
  * @rewound: gone back once for the gap at @una_psn; not again until it moves
+ * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
+ * @probe_end: where its PSNs end
+ * @alive_psn: @una_psn when we took what is on the wire for alive
  * @rnr_wait: holding still until the RNR timer fires
  * @drained: told the consumer so, in SQD
  * @deadline: when @timer means a time-out; jiffies
@@ -55,9 +59,13 @@ struct urxe_req {
 	u32			una_psn;
 	u32			rd_atomic;
 	u32			since_ack;
+	u32			probe_end;
+	u32			alive_psn;
 	u8			retries;
 	u8			rnr_retries;
+	u8			timeouts;
 	bool			rewound;
+	bool			probe;
 	bool			rnr_wait;
 	bool			drained;
 	unsigned long		deadline;

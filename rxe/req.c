@@ -82,11 +82,16 @@ static enum hrtimer_restart on_rnr_timer(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-/* 4.096 us * 2^timeout (IBTA 9.9.2.1.3), and never less than two ticks. */
+/*
+ * 4.096 us * 2^timeout, times one to four (IBTA 9.7.6.1.3), of which we take the
+ * patient end: a software peer that does not answer is more often busy than gone.
+ * Never less than two ticks.
+ */
 static unsigned long timeout_jiffies(const struct urxe_qp *qp)
 {
 	u64 ns = 4096ULL << qp->attr.timeout;
 
+	ns <<= min_t(u8, qp->req.timeouts + 1, 2);
 	return max_t(u64, nsecs_to_jiffies64(ns), 1) + 1;
 }
 
@@ -124,27 +129,62 @@ void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
 
 /* --- going back --------------------------------------------------------- */
 
-void urxe_req_progress(struct urxe_qp *qp)
-{
-	qp->req.retries = qp->attr.retry_cnt;
-	qp->req.rnr_retries = qp->attr.rnr_retry;
-	qp->req.rewound = false;
-	set_deadline(qp);
-}
-
-void urxe_req_rewind(struct urxe_qp *qp)
+/* Have @psn be the next on the wire, and what is before it be on the wire. */
+static void seek(struct urxe_qp *qp, u32 psn)
 {
 	struct urxe_req *req = &qp->req;
 	struct urxe_sq *sq = &qp->sq;
 	u32 i;
 
-	for (i = sq->una; i != sq->next; i++)
-		if (!sq_slot(sq, i)->done)
-			break;
-	sq->next = i;
-	req->send_psn = req->una_psn;
+	req->send_psn = psn;
 	req->rd_atomic = 0;
 	req->since_ack = 0;
+	for (i = sq->una; i != sq->head; i++) {
+		const struct urxe_wqe *wqe = sq_slot(sq, i);
+
+		if (wqe->done)
+			continue;
+		if (!wqe->packets ||
+		    psn_within(psn, wqe->first_psn, wqe->packets))
+			break;
+		if (wqe_has_response(wqe))
+			req->rd_atomic++;
+	}
+	sq->next = i;
+}
+
+/* Is it a READ or an atomic that goes on the wire next? */
+static bool asks_next(const struct urxe_sq *sq)
+{
+	return sq->next != sq->head && wqe_has_response(sq_slot(sq, sq->next));
+}
+
+static void probed(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+	s32 beyond = psn_diff(req->una_psn, req->probe_end);
+
+	req->probe = beyond < 0;
+	if (beyond > 0 || (!beyond && asks_next(&qp->sq))) {
+		req->alive_psn = req->una_psn;
+		seek(qp, req->max_psn);
+	}
+}
+
+void urxe_req_progress(struct urxe_qp *qp)
+{
+	qp->req.retries = qp->attr.retry_cnt;
+	qp->req.rnr_retries = qp->attr.rnr_retry;
+	qp->req.timeouts = 0;
+	qp->req.rewound = false;
+	if (qp->req.probe)
+		probed(qp);
+	set_deadline(qp);
+}
+
+void urxe_req_rewind(struct urxe_qp *qp)
+{
+	seek(qp, qp->req.una_psn);
 	set_deadline(qp);
 }
 
@@ -168,17 +208,28 @@ static bool waiting(const struct urxe_req *req)
 	return req->max_psn != req->una_psn;
 }
 
+static void start_probe(struct urxe_qp *qp)
+{
+	qp->req.probe = true;
+	qp->req.probe_end = qp->req.una_psn;
+}
+
 static void take_events(struct urxe_qp *qp)
 {
 	struct urxe_req *req = &qp->req;
 
 	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events)) {
 		req->rnr_wait = false;
+		start_probe(qp);
 		set_deadline(qp);
 	}
 	if (test_and_clear_bit(SQ_EV_TIMEOUT, &req->events) && waiting(req) &&
-	    !req->rnr_wait && !time_before(jiffies, req->deadline))
+	    !req->rnr_wait && !time_before(jiffies, req->deadline)) {
+		req->timeouts++;
 		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
+		if (req->una_psn != req->alive_psn)
+			start_probe(qp);
+	}
 }
 
 /* --- building packets --------------------------------------------------- */
@@ -264,7 +315,7 @@ static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 
 	if (last && (wqe->flags & IB_SEND_SOLICITED))
 		bth->flags |= BTH_SE;
-	if (!last && ++req->since_ack < ACK_EVERY)
+	if (!last && !req->probe && ++req->since_ack < ACK_EVERY)
 		return;
 	req->since_ack = 0;
 	bth->apsn |= htonl(BTH_ACK);
@@ -278,6 +329,8 @@ static void sent(struct urxe_qp *qp, u32 n, bool last)
 	if (req->send_psn == req->una_psn)
 		set_deadline(qp);
 	req->send_psn = psn_add(req->send_psn, n);
+	if (req->probe)
+		req->probe_end = req->send_psn;
 	if (req_dist(req, req->send_psn) > req_dist(req, req->max_psn))
 		req->max_psn = req->send_psn;
 	if (last)
@@ -368,6 +421,8 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 
 	if (!ahead)
 		return true;
+	if (req->probe)
+		return false;
 	if (!wqe_has_response(wqe))
 		return ahead < WINDOW;
 	return req->rd_atomic < qp->attr.max_rd_atomic &&
@@ -502,6 +557,7 @@ void urxe_req_init(struct urxe_qp *qp)
 	struct urxe_req *req = &qp->req;
 
 	skb_queue_head_init(&req->pkts);
+	req->alive_psn = U32_MAX;
 	timer_setup(&req->timer, on_timer, 0);
 	hrtimer_setup(&req->rnr_timer, on_rnr_timer, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_SOFT);
@@ -521,7 +577,10 @@ void urxe_req_reset(struct urxe_qp *qp)
 	skb_queue_purge(&req->pkts);
 	req->rd_atomic = 0;
 	req->since_ack = 0;
+	req->timeouts = 0;
 	req->rewound = false;
+	req->probe = false;
+	req->alive_psn = U32_MAX;
 	req->rnr_wait = false;
 	req->drained = false;
 	req->events = 0;

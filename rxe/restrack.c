@@ -7,6 +7,7 @@
 
 #include "cq.h"
 #include "mr.h"
+#include "qp.h"
 #include "restrack.h"
 
 /* Which way the bytes of a region are reached. */
@@ -35,6 +36,34 @@ static bool fill_cq(struct sk_buff *msg, const struct urxe_cq *cq)
 	       !rdma_nl_put_driver_u32(msg, "overflow", cq->overflow);
 }
 
+/*
+ * Where the two sides are, as 24-bit PSNs: to tell a QP that waits from one that
+ * works. The sides run meanwhile; each number is a snapshot of its own.
+ */
+static bool fill_qp(struct sk_buff *msg, const struct urxe_qp *qp)
+{
+	const struct urxe_req *req = &qp->req;
+	const struct urxe_resp *resp = &qp->resp;
+	const struct {
+		const char	*name;
+		u32		value;
+	} attrs[] = {
+		{ "mtu",		READ_ONCE(qp->mtu) },
+		{ "req_psn",		READ_ONCE(req->psn) },
+		{ "req_send_psn",	READ_ONCE(req->send_psn) },
+		{ "req_una_psn",	READ_ONCE(req->una_psn) },
+		{ "req_rd_atomic",	READ_ONCE(req->rd_atomic) },
+		{ "resp_psn",		READ_ONCE(resp->psn) },
+		{ "resp_msn",		READ_ONCE(resp->msn) },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(attrs); i++)
+		if (rdma_nl_put_driver_u32(msg, attrs[i].name, attrs[i].value))
+			return false;
+	return true;
+}
+
 /* Our attributes go in a nest, which must not be left half full. */
 static int end_nest(struct sk_buff *msg, struct nlattr *nest, bool filled)
 {
@@ -53,6 +82,15 @@ int urxe_fill_res_mr(struct sk_buff *msg, struct ib_mr *ibmr)
 	if (!nest)
 		return -EMSGSIZE;
 	return end_nest(msg, nest, fill_mr(msg, to_umr(ibmr)));
+}
+
+int urxe_fill_res_qp(struct sk_buff *msg, struct ib_qp *ibqp)
+{
+	struct nlattr *nest = nla_nest_start(msg, RDMA_NLDEV_ATTR_DRIVER);
+
+	if (!nest)
+		return -EMSGSIZE;
+	return end_nest(msg, nest, fill_qp(msg, to_uqp(ibqp)));
 }
 
 int urxe_fill_res_cq(struct sk_buff *msg, struct ib_cq *ibcq)

@@ -62,6 +62,7 @@ const struct ib_device_ops urxe_ops = {
 	.get_hw_stats		= urxe_get_hw_stats,
 	.fill_res_mr_entry	= urxe_fill_res_mr,
 	.fill_res_cq_entry	= urxe_fill_res_cq,
+	.fill_res_qp_entry	= urxe_fill_res_qp,
 
 	.alloc_ucontext		= alloc_ucontext,
 	.dealloc_ucontext	= dealloc_ucontext,
