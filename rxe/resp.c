@@ -73,9 +73,13 @@ static void send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx)
 
 static void send_nak(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome)
 {
+	const struct urxe_resp *resp = &qp->resp;
+
 	/* A NAK acknowledges what is before it. */
 	qp->resp.ack_due = false;
-	send_aeth(qp, ctx, syndrome, qp->resp.psn);
+	/* A READ that breaks off does so at the response that was next. */
+	send_aeth(qp, ctx, syndrome,
+		  resp->read.active ? resp->read.psn : resp->psn);
 }
 
 static void send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
@@ -176,8 +180,8 @@ static enum urxe_step send_responses(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	if (err == -ENOMEM || (read->active && ctx->budget <= 0))
 		return URXE_STEP_AGAIN;
 	if (err) {
-		read->active = false;
 		fail(qp, ctx, err);
+		read->active = false;
 	}
 	return URXE_STEP_DONE;
 }
