@@ -72,6 +72,12 @@ class Link:
         link.name = name
         return link
 
+    def set_memory_policy(self, policy):
+        """`pinned` or `unpinned`, for regions registered from now on."""
+        path = f"/sys/class/infiniband/{self.name}/memory_policy"
+        with open(path, "w", encoding="ascii") as setting:
+            setting.write(policy)
+
     def delete(self):
         run("rdma", "link", "delete", self.name)
 

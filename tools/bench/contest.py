@@ -64,15 +64,19 @@ class Verbs:
     """A driver of RDMA links. Only one is loaded at a time: both would want
     the first namespace's UDP port 4791."""
 
-    def __init__(self, name, link_type):
-        self.name, self.link_type = name, link_type
+    def __init__(self, name, link_type, policy=None):
+        self.name, self.link_type, self.policy = name, link_type, policy
 
     def takes_part(self, workload):
         return workload is not TCP
 
     def enter(self, place):
         net.load(self.link_type)
-        return VerbsTurn(self.link_type, place.set_up(self.link_type))
+        turn = VerbsTurn(self.link_type, place.set_up(self.link_type))
+        if self.policy:
+            for end in (turn.pair.a, turn.pair.b):
+                end.link.set_memory_policy(self.policy)
+        return turn
 
 
 class VerbsTurn:
@@ -141,10 +145,11 @@ class TcpTurn:
 def places(quick):
     """The contests of a benchmark."""
     urxe, rxe, tcp = Verbs("urxe", "urxe"), Verbs("rdma_rxe", "rxe"), Tcp()
+    pinned = Verbs("pinned", "urxe", policy="pinned")
     work = [TCP] + (QUICK if quick else FULL)
     version = tuple(map(int, os.uname().release.split(".")[:2]))
     apart = [urxe, tcp] + ([rxe] if version >= (7, 1) else [])
-    return [Place("veth", [urxe, rxe, tcp], work, net.Pair.TOGETHER),
+    return [Place("veth", [urxe, pinned, rxe, tcp], work, net.Pair.TOGETHER),
             Place("netns", apart, work, net.Pair.APART),
             Place("host", [urxe, rxe, tcp], work)]
 
