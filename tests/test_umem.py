@@ -12,7 +12,6 @@ To be run as root inside the test machine.
 import contextlib
 import ctypes
 import errno
-import gc
 import mmap
 import os
 import random
@@ -24,6 +23,7 @@ import struct
 import subprocess
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -115,8 +115,11 @@ class Umem:
     FIELDS = ("pinned_pages sg_entries sg_bytes dma_addr phys_addr maps unmaps"
               " map_attrs unmap_attrs map_dir resident").split()
 
+    every = weakref.WeakSet()
+
     def __init__(self, *args, **kwargs):
         self.fd = os.open("/dev/umem_test", os.O_RDWR | os.O_CLOEXEC)
+        self.every.add(self)
         if args:
             self.open(*args, **kwargs)
 
@@ -163,8 +166,12 @@ class Umem:
     def close(self):
         self.ioctl(self.CLOSE)
 
-    def __del__(self):
-        os.close(self.fd)
+    def drop(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+    __del__ = drop
 
 
 def noise(length, seed=1):
@@ -181,11 +188,14 @@ def fails(code):
 class Child:
     """A forked process that runs fn(self) and must end well."""
 
+    alive = set()
+
     def __init__(self, fn):
         self.go_r, self.go_w = os.pipe()
         self.said_r, self.said_w = os.pipe()
         self.pid = os.fork()
         if self.pid:
+            self.alive.add(self)
             return
         status = 1
         try:
@@ -212,6 +222,7 @@ class Child:
         os.read(self.go_r, 1)
 
     def end(self):
+        self.alive.remove(self)
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         for fd in self.go_r, self.go_w, self.said_r, self.said_w:
             os.close(fd)
@@ -249,9 +260,19 @@ def module():
     log = subprocess.run(["dmesg"], check=True, capture_output=True, text=True)
     balance = pin_balance()
     yield log.stdout
-    gc.collect()    # exceptions refer to frames, and frames to open files
     assert pin_balance() == balance, "pins are left"
     run("rmmod", "umem_test")
+
+
+@pytest.fixture(autouse=True)
+def tidy():
+    """What a failed test leaves behind must not fail the next."""
+    yield
+    for child in list(Child.alive):
+        os.kill(child.pid, signal.SIGKILL)
+        child.end()
+    for umem in list(Umem.every):
+        umem.drop()
 
 
 @pytest.fixture

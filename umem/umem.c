@@ -75,7 +75,7 @@ static int check_vmas(const struct umem *umem)
 	const unsigned long end = addr + umem->length;
 	const struct vm_area_struct *vma;
 
-	mmap_assert_locked(umem->mm);
+	lockdep_assert_held(&umem->mm->mmap_lock);
 	while (addr < end) {
 		vma = find_vma(umem->mm, addr);
 		if (!vma || vma->vm_start > addr ||

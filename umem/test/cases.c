@@ -19,7 +19,7 @@
 
 #define PAGES	8UL
 #define SIZE	(PAGES * PAGE_SIZE)
-#define HUGE_RANGE (1UL << 41)
+#define HUGE_RANGE BIT(41)
 
 /**
  * struct stay - a case's stay in the loader's mm
@@ -40,6 +40,10 @@ static unsigned long map(unsigned long addr, size_t len, int prot)
 static bool begin(struct kunit *test, struct stay *s)
 {
 	int err;
+
+	/* left behind by the case before */
+	KUNIT_EXPECT_TRUE(test, !signal_pending(current));
+	flush_signals(current);
 
 	umem_worker_init(&s->worker);
 	err = umem_worker_enter(&s->worker, umem_test_mm);

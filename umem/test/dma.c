@@ -82,16 +82,22 @@ static struct platform_device *make_device(int id)
 	return pdev;
 }
 
+/* KUnit may run the cases before the module's own init. */
 int umem_test_dma_init(void)
 {
+	struct platform_device *pdev;
+
+	if (direct)
+		return 0;
 	recorded = make_device(0);
 	if (IS_ERR(recorded))
 		return PTR_ERR(recorded);
-	direct = make_device(1);
-	if (IS_ERR(direct)) {
+	pdev = make_device(1);
+	if (IS_ERR(pdev)) {
 		platform_device_unregister(recorded);
-		return PTR_ERR(direct);
+		return PTR_ERR(pdev);
 	}
+	direct = pdev;
 	umem_test_set_max_seg(SZ_2G);
 	recorded->dev.dma_parms = &recorded_parms;
 	set_dma_ops(&recorded->dev, &record_ops);

@@ -22,7 +22,7 @@ static int suite_init(struct kunit_suite *suite)
 {
 	umem_test_mm = current->mm;
 	mmgrab(umem_test_mm);
-	return 0;
+	return umem_test_dma_init();
 }
 
 static void suite_exit(struct kunit_suite *suite)
