@@ -9,9 +9,7 @@ int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge)
 	spin_lock_init(&rq->lock);
 	rq->max_wr = wr;
 	rq->max_sge = sge;
-	if (!wr)
-		return 0;
-	return urxe_ring_alloc(&rq->ring, wr,
+	return urxe_ring_alloc(&rq->ring, max(wr, 1U),
 			       struct_size_t(struct rxe_recv_wqe, dma.sge, sge));
 }
 

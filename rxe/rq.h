@@ -36,7 +36,10 @@ struct urxe_rq {
 	u32			max_sge;
 };
 
-/* Return: 0 or -ENOMEM. May sleep. @wr and @sge may be 0: then nothing is made. */
+/*
+ * Also a queue for nothing (@wr 0) has a ring: the stock user library maps it.
+ * Return: 0 or -ENOMEM. May sleep.
+ */
 int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge);
 void urxe_rq_exit(struct urxe_rq *rq);
 

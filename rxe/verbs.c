@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "cq.h"
 #include "mr.h"
+#include "policy.h"
 #include "port.h"
 #include "qp.h"
 #include "restrack.h"
@@ -47,6 +48,7 @@ const struct ib_device_ops urxe_ops = {
 	.owner			= THIS_MODULE,
 	.driver_id		= RDMA_DRIVER_RXE,
 	.uverbs_abi_ver		= URXE_ABI_VERSION,
+	.device_group		= &urxe_policy_group,
 
 	.enable_driver		= urxe_enable_driver,
 	.dealloc_driver		= urxe_dealloc_driver,

@@ -26,33 +26,38 @@ static const struct {
 	[IB_WR_REG_MR]			= { OP_RC | OP_UC, WQE_LOCAL },
 };
 
-int urxe_sq_init(struct urxe_sq *sq, struct ib_qp_cap *cap, bool is_user)
+/* Bytes for the gather list or inline data; at least an atomic write's. */
+static u32 payload_room(const struct ib_qp_cap *cap)
 {
 	u32 room = max_t(u32, cap->max_send_sge * sizeof(struct rxe_sge),
 			 cap->max_inline_data);
-	int err;
+
+	return max_t(u32, ALIGN(room, sizeof(struct rxe_sge)),
+		     sizeof(struct rxe_sge));
+}
+
+int urxe_sq_init(struct urxe_sq *sq, struct ib_qp_cap *cap, bool is_user)
+{
+	u32 room = payload_room(cap);
+	int err = 0;
 
 	spin_lock_init(&sq->lock);
-	if (!cap->max_send_wr)
-		return 0;
-	/* At least what an atomic write carries. */
-	room = max_t(u32, ALIGN(room, sizeof(struct rxe_sge)),
-		     sizeof(struct rxe_sge));
 	sq->max_sge = room / sizeof(struct rxe_sge);
 	sq->max_inline = room;
-	sq->mask = roundup_pow_of_two(cap->max_send_wr + 1) - 1;
+	sq->mask = roundup_pow_of_two(max(cap->max_send_wr, 1U) + 1) - 1;
 	sq->stride = sizeof(struct urxe_wqe) + room;
 	sq->slots = kvcalloc(sq->mask + 1, sq->stride, GFP_KERNEL);
 	if (!sq->slots)
 		return -ENOMEM;
-	if (is_user) {
+	if (is_user)
 		err = urxe_ring_alloc(&sq->ring, sq->mask,
 				      sizeof(struct rxe_send_wqe) + room);
-		if (err) {
-			kvfree(sq->slots);
-			return err;
-		}
+	if (err) {
+		kvfree(sq->slots);
+		return err;
 	}
+	if (!cap->max_send_wr)
+		return 0;
 	cap->max_send_wr = sq->mask;
 	cap->max_send_sge = sq->max_sge;
 	cap->max_inline_data = room;
@@ -284,8 +289,6 @@ int urxe_sq_push(struct urxe_sq *sq, const struct ib_send_wr *wr, u32 service)
 	unsigned long flags;
 	int err;
 
-	if (!sq->slots)
-		return -EINVAL;
 	spin_lock_irqsave(&sq->lock, flags);
 	if (sq->head - READ_ONCE(sq->una) >= sq->mask)
 		err = -ENOMEM;

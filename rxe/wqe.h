@@ -113,7 +113,8 @@ static inline struct urxe_wqe *sq_slot(const struct urxe_sq *sq, u32 index)
  * urxe_sq_init - make a send queue
  * @sq: zeroed
  * @cap: what is asked for; changed to what is given
- * @is_user: with a ring to share
+ * @is_user: with a ring to share, also for nothing (max_send_wr 0): the stock
+ *	     user library maps it
  * Return: 0 or -ENOMEM. May sleep.
  */
 int urxe_sq_init(struct urxe_sq *sq, struct ib_qp_cap *cap, bool is_user);

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""The administrator's choice: a link that pins, for comparison.
+
+        namespace A                       namespace B
+        link a on va ------- veth ------- vb with link b
+"""
+
+import pathlib
+import re
+
+import pytest
+
+from lab.verbs import Connection, e
+
+SIZE = 1 << 20
+
+
+def policy_file(link):
+    return pathlib.Path(f"/sys/class/infiniband/{link.name}/memory_policy")
+
+
+def pinned_kb():
+    """What this process has pinned."""
+    status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(r"VmPin:\s+(\d+)", status).group(1))
+
+
+@pytest.fixture(autouse=True)
+def only_here(link_type):
+    if link_type != "urxe":
+        pytest.skip("rdma_rxe has no choice")
+
+
+@pytest.fixture
+def pinning(pair):
+    for end in (pair.a, pair.b):
+        policy_file(end.link).write_text("pinned", encoding="ascii")
+    yield pair
+    for end in (pair.a, pair.b):
+        policy_file(end.link).write_text("unpinned", encoding="ascii")
+
+
+def test_default(pair):
+    assert policy_file(pair.a.link).read_text(encoding="ascii") == "unpinned\n"
+
+
+def test_nonsense_is_refused(pair):
+    with pytest.raises(OSError):
+        policy_file(pair.a.link).write_text("both", encoding="ascii")
+    assert policy_file(pair.a.link).read_text(encoding="ascii") == "unpinned\n"
+
+
+def test_pinned_while_registered(pinning):
+    before = pinned_kb()
+    with Connection(pinning, SIZE) as (a, b):
+        assert pinned_kb() - before >= 2 * SIZE // 1024
+        a.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+        a.poll()
+        assert b.memory[0:SIZE] == a.memory[0:SIZE]
+    assert pinned_kb() == before
+
+
+def test_unpinned_pins_nothing(pair):
+    before = pinned_kb()
+    with Connection(pair, SIZE) as (a, b):
+        a.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+        a.poll()
+        assert b.memory[0:SIZE] == a.memory[0:SIZE]
+        assert pinned_kb() == before
