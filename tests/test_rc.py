@@ -10,6 +10,7 @@ import itertools
 import random
 
 import pytest
+from pyverbs.addr import GID, AHAttr, GlobalRoute
 from pyverbs.cq import CQ
 from pyverbs.pyverbs_error import PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
@@ -516,7 +517,8 @@ def test_wrong_attributes(pair):
         refused(a, fresh(qp_state=rtr), to_rtr_mask() & ~e.IBV_QP_AV)
         refused(a, fresh(qp_state=rtr), to_rtr_mask() | e.IBV_QP_TIMEOUT)
         nowhere = fresh(qp_state=rtr)
-        nowhere.ah_attr.sgid_index = 200
+        route = GlobalRoute(dgid=GID(b.identity().gid), sgid_index=200)
+        nowhere.ah_attr = AHAttr(port_num=1, is_global=1, gr=route)
         refused(a, nowhere, to_rtr_mask())
         a.qp.to_rtr(fresh())
         rts = e.IBV_QPS_RTS

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""RoCEv2 packets as bytes: taken apart, made, checked. Nothing here comes from the
+driver: IBTA volume 1, chapter 9, and annex 17 (RoCEv2).
+
+A packet is what follows the Ethernet header."""
+
+import ipaddress
+import json
+import os
+import socket
+import struct
+import subprocess
+import time
+import zlib
+
+from lab.command import run
+from lab.net import wait_for
+
+PORT = 4791
+SEND_FIRST, SEND_MIDDLE, SEND_LAST, SEND_LAST_IMM, SEND_ONLY, SEND_ONLY_IMM = range(6)
+(WRITE_FIRST, WRITE_MIDDLE, WRITE_LAST, WRITE_LAST_IMM, WRITE_ONLY,
+ WRITE_ONLY_IMM) = range(6, 12)
+(READ_REQUEST, READ_FIRST, READ_MIDDLE, READ_LAST, READ_ONLY, ACK,
+ ATOMIC_ACK, CAS, FAA) = range(12, 21)
+SEND_LAST_INV, SEND_ONLY_INV = 22, 23
+ALL_BUT_INVALIDATE = frozenset(range(21))
+
+IMM, AETH, RETH, ATOMIC_ETH = 4, 4, 16, 28
+EXTENDED = {
+    SEND_LAST_IMM: IMM, SEND_ONLY_IMM: IMM, WRITE_FIRST: RETH, WRITE_LAST_IMM: IMM,
+    WRITE_ONLY: RETH, WRITE_ONLY_IMM: RETH + IMM, READ_REQUEST: RETH, READ_FIRST: AETH,
+    READ_LAST: AETH, READ_ONLY: AETH, ACK: AETH, ATOMIC_ACK: AETH + 8,
+    CAS: ATOMIC_ETH, FAA: ATOMIC_ETH, SEND_LAST_INV: 4, SEND_ONLY_INV: 4,
+}
+
+
+class Packet:
+    """A packet taken apart. ip and udp are headers, roce is from the BTH to the
+    ICRC."""
+
+    def __init__(self, data):
+        self.version = data[0] >> 4
+        if self.version == 4:
+            assert data[0] == 0x45 and data[9] == 17
+            assert struct.unpack_from("!H", data, 2)[0] == len(data)
+            size = 20
+        else:
+            assert data[6] == 17
+            assert struct.unpack_from("!H", data, 4)[0] == len(data) - 40
+            size = 40
+        self.ip, self.udp = data[:size], data[size:size + 8]
+        self.roce = data[size + 8:]
+        self.sport, self.dport, length, _ = struct.unpack("!4H", self.udp)
+        assert length == len(self.roce) + 8
+        self.opcode, flags, self.pkey, qpn, psn = struct.unpack_from("!BBHII", self.roce)
+        self.solicited, self.migreq = bool(flags & 0x80), bool(flags & 0x40)
+        self.pad, self.tver = flags >> 4 & 3, flags & 15
+        self.qpn, self.psn = qpn & 0xffffff, psn & 0xffffff
+        self.ack_request, self.reserved = bool(psn >> 31), (qpn >> 24, psn >> 24 & 0x7f)
+        self.payload = self.roce[12 + EXTENDED.get(self.opcode, 0):-4 - self.pad or None]
+        self.padding = self.roce[len(self.roce) - 4 - self.pad:-4]
+
+    @property
+    def traffic_class(self):
+        word, = struct.unpack_from("!I", self.ip)
+        return self.ip[1] if self.version == 4 else word >> 20 & 0xff
+
+    @property
+    def flow_label(self):
+        return struct.unpack_from("!I", self.ip)[0] & 0xfffff
+
+    def icrc_is_right(self):
+        return self.roce[-4:] == icrc(self.ip, self.udp, self.roce[:-4])
+
+
+def icrc(ip, udp, roce):
+    """The four bytes at the end of a packet, as in annex A17.3.3: a CRC over eight
+    bytes of ones and the packet with what may change on the way replaced by ones."""
+    ip, udp, roce = bytearray(ip), bytearray(udp), bytearray(roce)
+    if ip[0] >> 4 == 4:
+        ip[1] = ip[8] = 0xff                    # type of service, time to live
+        ip[10:12] = b"\xff\xff"                 # checksum
+    else:
+        ip[0] |= 0x0f                           # traffic class and flow label
+        ip[1:4] = b"\xff\xff\xff"
+        ip[7] = 0xff                            # hop limit
+    udp[6:8] = b"\xff\xff"                      # checksum
+    roce[4:5] = b"\xff"                         # FECN, BECN, reserved
+    crc = zlib.crc32(b"\xff" * 8 + ip + udp + roce)
+    return struct.pack("<I", crc)
+
+
+def split(frame):
+    """The packets of a frame that segmentation has yet to cut. A capture does not
+    tell their size: it is the smallest that makes the first ICRC right."""
+    size = 20 if frame[0] >> 4 == 4 else 40
+    roce = frame[size + 8:]
+    def cut(at, length, number):
+        ip, udp = bytearray(frame[:size]), bytearray(frame[size:size + 8])
+        if size == 20:
+            ident, = struct.unpack_from("!H", ip, 4)
+            ip[2:4] = struct.pack("!H", 28 + length)
+            ip[4:6] = struct.pack("!H", ident + number & 0xffff)
+        else:
+            ip[4:6] = struct.pack("!H", 8 + length)
+        udp[4:6] = struct.pack("!H", 8 + length)
+        return bytes(ip + udp) + roce[at:at + length]
+    if Packet(frame).icrc_is_right():
+        return [frame]
+    for length in range(16, len(roce), 4):
+        if Packet(cut(0, length, 0)).icrc_is_right():
+            return [cut(at, min(length, len(roce) - at), number)
+                    for number, at in enumerate(range(0, len(roce), length))]
+    return [frame]
+
+
+def checksum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def bth(opcode, qpn, psn, pad=0, ack=True, pkey=0xffff, flags=0x40):
+    return struct.pack("!BBHII", opcode, flags | pad << 4, pkey, qpn, psn | ack << 31)
+
+
+def make(source, target, roce, sport=0xc123, ident=7, good=True):
+    """A whole IPv4 packet around what goes from the BTH to before the ICRC."""
+    length = 8 + len(roce) + 4
+    ip = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, ident, 0x4000, 64,
+                               17, 0, ipaddress.IPv4Address(source).packed,
+                               ipaddress.IPv4Address(target).packed))
+    udp = struct.pack("!4H", sport, PORT, length, 0)
+    end = icrc(ip, udp, roce)
+    ip[10:12] = struct.pack("!H", checksum(bytes(ip)))
+    if not good:
+        end = bytes([end[0] ^ 1]) + end[1:]
+    return bytes(ip) + udp + roce + end
+
+
+class Injector:
+    """Puts packets on the wire from one end to the other, as Ethernet frames."""
+
+    def __init__(self, source, target):
+        def hardware(end):
+            shown = json.loads(end.ip("-j", "link", "show", end.netdev))
+            return bytes.fromhex(shown[0]["address"].replace(":", ""))
+        self.source, self.target = source, target
+        self.header = hardware(target) + hardware(source) + b"\x08\x00"
+        self.socket = in_namespace(source.netns, lambda: socket.socket(
+            socket.AF_PACKET, socket.SOCK_RAW))
+        self.socket.bind((source.netdev, 3))
+        self.socket.settimeout(0.1)
+
+    def send(self, roce, **options):
+        options.setdefault("source", self.source.ipv4)
+        self.send_raw(make(target=self.target.ipv4, roce=roce, **options))
+
+    def send_raw(self, packet):
+        self.socket.send(self.header + packet)
+
+    def heard(self, seconds=0.3, enough=1000):
+        """The RoCE packets that arrive in that time, or until there are enough."""
+        found, end = [], time.monotonic() + seconds
+        while time.monotonic() < end and len(found) < enough:
+            try:
+                frame = self.socket.recv(1 << 17)
+            except TimeoutError:
+                continue
+            if frame[:6] == self.header[6:12] and frame[12:14] == b"\x08\x00" \
+               and frame[23] == 17 and frame[36:38] == PORT.to_bytes(2, "big"):
+                found += [Packet(part) for part in split(frame[14:])]
+        return found
+
+    def close(self):
+        self.socket.close()
+
+
+def in_namespace(netns, function):
+    """Call the function inside a network namespace."""
+    if not netns:
+        return function()
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    inside = os.open(f"/run/netns/{netns}", os.O_RDONLY)
+    try:
+        assert not libc.setns(inside, 0x40000000)
+        return function()
+    finally:
+        assert not libc.setns(before, 0x40000000)
+        os.close(before)
+        os.close(inside)
+
+
+class Capture:
+    """What goes in and out of one end while a `with` lasts; then its packets."""
+
+    def __init__(self, end, path):
+        self.end, self.path, self.process = end, str(path), None
+
+    def __enter__(self):
+        # Unbuffered, and in one go to the file, so that nothing is lost at the end.
+        self.process = subprocess.Popen(
+            self.end.command(["tcpdump", "-i", self.end.netdev, "-U", "-s", "0",
+                              "--immediate-mode", "-B", "65536", "-w", self.path,
+                              "udp port 4791"]),
+            stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: "listening" in self.process.stderr.readline(), 20, "tcpdump")
+        return self
+
+    def __exit__(self, *exc):
+        time.sleep(0.5)
+        self.process.terminate()
+        said = self.process.communicate(timeout=20)[1]
+        assert "0 packets dropped by kernel" in said, said
+
+    def frames(self):
+        """The bytes behind each Ethernet header."""
+        with open(self.path, "rb") as file:
+            data = file.read()
+        assert data[:4] == b"\xd4\xc3\xb2\xa1", "a little-endian pcap file"
+        at = 24
+        while at < len(data):
+            _, _, length, full = struct.unpack_from("<4I", data, at)
+            assert length == full
+            frame = data[at + 16:at + 16 + length]
+            assert frame[12:14] in (b"\x08\x00", b"\x86\xdd")
+            yield frame[14:]
+            at += 16 + length
+
+    def packets(self):
+        """All packets; those that were captured as one are cut apart."""
+        return [Packet(part) for frame in self.frames() for part in split(frame)]
+
+    def tshark(self, *fields):
+        """Columns of tshark's view of each packet, whose payload means nothing."""
+        payload = ("rpcordma", "smb_direct", "nvme-rdma", "iser_tcp", "iser", "smc")
+        shown = run("tshark", "-r", self.path, "-T", "fields",
+                    *(word for name in payload for word in ("--disable-protocol", name)),
+                    *(word for field in fields for word in ("-e", field)), timeout=200)
+        return [line.split("\t") for line in shown.splitlines()]

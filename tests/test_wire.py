@@ -1,0 +1,469 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""What is on the wire, as others see it; and what the wire may bring without harm.
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b
+                     tcpdump on va
+                     injected packets go in at va, for b, and at vb, for a
+"""
+
+import collections
+import random
+import struct
+
+import pytest
+
+from lab import net, wire
+from lab.command import run
+from lab.rc import Node, Two, counters, e
+
+SIZE = 65536
+MTU = 1024
+SEND, SEND_IMM = e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM
+WRITE, WRITE_IMM = e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_WRITE_WITH_IMM
+READ = e.IBV_WR_RDMA_READ
+CAS, FAA = e.IBV_WR_ATOMIC_CMP_AND_SWP, e.IBV_WR_ATOMIC_FETCH_AND_ADD
+# One packet, two, and more, each with every pad.
+LENGTHS = [base + more for base in (0, MTU, 2 * MTU) for more in (1, 2, 3, 4)] + [0, 9 * MTU]
+PAYLOAD_END = {wire.SEND_LAST, wire.SEND_LAST_IMM, wire.SEND_ONLY, wire.SEND_ONLY_IMM,
+               wire.WRITE_LAST, wire.WRITE_LAST_IMM, wire.WRITE_ONLY,
+               wire.WRITE_ONLY_IMM, wire.READ_LAST, wire.READ_ONLY}
+
+
+@pytest.fixture(scope="module")
+def pair(link_type, where):
+    with net.Pair(link_type, where) as made:
+        yield made
+
+
+def set_offload(pair, state):
+    for end in pair.ends:
+        run(*end.command(["ethtool", "-K", end.netdev, "gso", state,
+                          "tx-udp-segmentation", state]))
+
+
+@pytest.fixture(params=("cut", "whole"))
+def segmentation(pair, request):
+    """Packets are captured one by one; or as the batches that they travel in."""
+    set_offload(pair, "off" if request.param == "cut" else "on")
+    yield request.param
+    set_offload(pair, "on")
+
+
+def exchange(a, b):
+    """Every opcode with every pad, from a to b."""
+    peer = b.identity()
+    for node in (a, b):
+        node.memory[0:SIZE] = random.Random(3).randbytes(SIZE)
+    for length in LENGTHS:
+        for opcode in (SEND, SEND_IMM, WRITE, WRITE_IMM, READ):
+            two_sided = opcode in (SEND, SEND_IMM, WRITE_IMM)
+            if two_sided:
+                b.post_receive(0, 16384)
+            a.post(opcode, 0, length, None if opcode in (SEND, SEND_IMM) else peer,
+                   imm=0x1234567)
+            a.poll()
+            if two_sided:
+                b.poll_receive()
+    for opcode in (CAS, FAA):
+        a.post(opcode, 0, 8, peer, compare_add=1)
+        a.poll()
+
+
+def check_headers(packets, a, b):
+    for packet in packets:
+        assert packet.icrc_is_right(), packet.__dict__
+        assert packet.dport == wire.PORT
+        assert packet.migreq and packet.tver == 0 and packet.pkey == 0xffff
+        assert packet.reserved == (0, 0)
+        assert packet.padding == b"\0" * packet.pad
+        assert (len(packet.payload) + packet.pad) % 4 == 0
+        assert len(packet.payload) <= MTU
+        assert packet.qpn in (a.qp.qp_num, b.qp.qp_num)
+        assert 0xc000 <= packet.sport <= 0xffff
+    # One port each way: a flow stays on one path through the network.
+    for node in (a, b):
+        assert len({packet.sport for packet in packets
+                    if packet.qpn == node.qp.qp_num}) == 1
+
+
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+def test_every_packet(pair, tmp_path, segmentation, ipv6):
+    """Headers, pads and ICRCs of every opcode, and another implementation's view."""
+    with Two(pair, size=SIZE, ipv6=ipv6, mtu=MTU) as (a, b):
+        with wire.Capture(pair.a, tmp_path / "pcap") as capture:
+            exchange(a, b)
+        frames = list(capture.frames())
+        packets = capture.packets()
+        if segmentation == "cut":
+            assert len(frames) == len(packets)
+        else:
+            assert len(frames) < len(packets), "nothing travelled in batches"
+        check_headers(packets, a, b)
+        seen = collections.defaultdict(set)
+        for packet in packets:
+            seen[packet.opcode].add(packet.pad)
+        assert set(seen) == wire.ALL_BUT_INVALIDATE
+        for opcode in PAYLOAD_END:
+            assert seen[opcode] == {0, 1, 2, 3}, opcode
+        if segmentation == "cut":
+            check_dissection(capture, packets)
+            if not ipv6:
+                check_with_scapy(frames)
+
+
+def check_dissection(capture, packets):
+    """tshark finds the same in each packet, and nothing wrong."""
+    rows = capture.tshark("infiniband.bth.opcode", "infiniband.bth.psn",
+                          "infiniband.bth.padcnt", "_ws.malformed", "_ws.expert.severity")
+    assert len(rows) == len(packets)
+    for row, packet in zip(rows, packets):
+        opcode, psn, pad = (int(value, 0) for value in row[:3])
+        assert (opcode, psn, pad) == (packet.opcode, packet.psn, packet.pad)
+        assert not row[3], row
+        # 0x00600000 is a warning, 0x00800000 an error.
+        assert all(int(one, 0) < 0x00600000 for one in row[4].split(",") if one), row
+
+
+def check_with_scapy(frames):
+    """scapy computes the same ICRC."""
+    from scapy.contrib.roce import BTH
+    from scapy.layers.inet import IP
+    for frame in random.Random(1).sample(frames, 40):
+        packet = IP(frame)
+        packet[BTH].icrc = None
+        assert bytes(packet) == frame
+
+
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+def test_traffic_class(pair, tmp_path, ipv6):
+    """DSCP and ECN are as the address vector says, in both directions; so is the
+    flow label, where there is one."""
+    for traffic_class in (0x00, 0x02, 0x48, 0xb9):
+        with Two(pair, size=SIZE, ipv6=ipv6, traffic_class=traffic_class,
+                 flow_label=0x12345) as (a, b):
+            with wire.Capture(pair.a, tmp_path / "pcap") as capture:
+                exchange_little(a, b)
+            packets = capture.packets()
+            assert len(packets) >= 5
+            check_headers(packets, a, b)
+            assert {packet.traffic_class for packet in packets} == {traffic_class}
+            if ipv6:
+                assert {packet.flow_label for packet in packets} == {0x12345}
+
+
+def exchange_little(a, b):
+    peer = b.identity()
+    for opcode in (WRITE, READ, FAA):
+        a.post(opcode, 0, 8, peer)
+    a.poll(3)
+
+
+def test_source_ports_differ(pair, tmp_path):
+    """Connections spread over source ports, so that networks can spread them."""
+    ports = set()
+    with wire.Capture(pair.a, tmp_path / "pcap") as capture:
+        for _ in range(8):
+            with Two(pair, size=4096) as (a, b):
+                exchange_little(a, b)
+    ports = {packet.sport for packet in capture.packets()}
+    assert len(ports) >= 4, ports
+
+
+# --- injected packets ------------------------------------------------------
+
+
+class Line:
+    """A queue pair b whose peer is this test: packets go in by send(), b's answers
+    come out of heard(). The real peer's queue pair stands by and ignores them."""
+
+    def __init__(self, pair, **options):
+        self.two = Two(pair, size=SIZE, mtu=MTU, **options)
+        self.a, self.b = self.two.nodes
+        self.injector = wire.Injector(pair.a, pair.b)
+        self.b.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
+        self.before = self.b.memory[0:SIZE]
+        for wr_id in range(4):
+            self.b.post_receive(SIZE // 2 + wr_id * 4096, 4096, wr_id=wr_id)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.injector.close()
+        self.two.__exit__()
+
+    def header(self, opcode, psn, **options):
+        return wire.bth(opcode, self.b.qp.qp_num, psn, **options)
+
+    def reth(self, offset, length, rkey=None):
+        rkey = self.b.mr.rkey if rkey is None else rkey
+        return struct.pack("!QII", self.b.memory.address + offset, rkey, length)
+
+    def write(self, psn, offset, data, **options):
+        return self.header(wire.WRITE_ONLY, psn, pad=-len(data) % 4, **options) + \
+            self.reth(offset, len(data)) + data + bytes(-len(data) % 4)
+
+    def atomic(self, opcode, psn, offset, swap, compare=0):
+        return self.header(opcode, psn) + struct.pack(
+            "!QIQQ", self.b.memory.address + offset, self.b.mr.rkey, swap, compare)
+
+    def read(self, psn, offset, length):
+        return self.header(wire.READ_REQUEST, psn) + self.reth(offset, length)
+
+    def ask(self, roce, seconds=2, answers=1, **options):
+        """What the answers say: (opcode, PSN, syndrome)."""
+        self.injector.heard(0.02)
+        self.injector.send(roce, **options)
+        return [(packet.opcode, packet.psn, packet.roce[12])
+                for packet in self.injector.heard(seconds, answers)]
+
+    def works(self, psn):
+        """b does what it is asked to next, and all before left no trace."""
+        assert self.b.memory[0:SIZE] == self.before
+        self.b.nothing(0.05)
+        assert self.b.state() == e.IBV_QPS_RTS
+        assert self.ask(self.write(psn, 100, b"right")) == [(wire.ACK, psn, 0x1f)]
+        assert self.b.memory[100:105] == b"right"
+
+
+def test_dropped(pair):
+    """Packets that are nobody's, or nothing, are passed over in silence."""
+    with Line(pair) as line:
+        good = line.write(0, 0, b"wrong!!!")
+        silent = [
+            (good, {"good": False}),                                # ICRC
+            (good, {"source": "10.1.0.77"}),                        # another's address
+            (good[:4] + struct.pack("!I", 0x3ffff0) + good[8:], {}),  # nobody's number
+            (good[:2] + b"\x12\x34" + good[4:], {}),                # partition key
+            (good[:1] + bytes([good[1] | 1]) + good[2:], {}),       # header version
+        ]
+        # Unknown operations, and other services' ones.
+        for opcode in (0x15, 0x18, 0x1b, 0x1e, 0x1f, 0x2a, 0x4a, 0x64, 0x81, 0xca, 0xff):
+            silent.append((bytes([opcode]) + good[1:], {}))
+        for roce, options in silent:
+            assert line.ask(roce, seconds=0.15, **options) == [], (roce[:12], options)
+        # Cut short within its headers, the ICRC right.
+        for length in range(0, 28):
+            line.injector.send(good[:length])
+        assert line.injector.heard(0.3) == []
+        line.works(0)
+
+
+def test_drops_are_counted(pair):
+    with Line(pair) as line:
+        good = line.write(0, 0, b"wrong!!!")
+        for name, roce, options in (
+                ("drop_icrc", good, {"good": False}),
+                ("drop_wrong_peer", good, {"source": "10.1.0.77"}),
+                ("drop_pkey", good[:2] + b"\x12\x34" + good[4:], {})):
+            before = counters(pair.b.link)[name]
+            assert line.ask(roce, seconds=0.15, **options) == []
+            assert counters(pair.b.link)[name] == before + 1, name
+        line.works(0)
+
+
+def test_bytes_of_udp_that_are_not_there(pair):
+    """Lengths that disagree, and frames that end early."""
+    with Line(pair) as line:
+        packet = wire.make("10.1.0.1", "10.1.0.2", line.write(0, 0, b"wrong!!!"))
+        for at in range(20, len(packet) - 1):
+            line.injector.send_raw(packet[:at])
+        for length in (0, 7, 8, 9, 27, 65535):
+            line.injector.send_raw(packet[:24] + struct.pack("!H", length) + packet[26:])
+        line.works(0)
+
+
+def test_out_of_order(pair):
+    """A gap is reported once; what is behind it waits to be sent again."""
+    with Line(pair) as line:
+        gap = [(wire.ACK, 0, 0x60)]
+        assert line.ask(line.write(3, 0, b"late")) == gap
+        assert line.ask(line.write(4, 0, b"late"), seconds=0.3) == []
+        line.works(0)
+        assert line.ask(line.write(3, 0, b"late")) == [(wire.ACK, 1, 0x60)]
+
+
+def test_duplicates(pair):
+    """What comes twice is done once, and answered twice, alike."""
+    with Line(pair) as line:
+        b = line.b
+        send = line.header(wire.SEND_ONLY, 0) + b"once"
+        assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
+        assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
+        done, = b.poll_receive()
+        assert (done.wr_id, done.byte_len) == (0, 4)
+        b.nothing(0.1)
+        faa = line.atomic(wire.FAA, 1, 64, 5)
+        old = int.from_bytes(line.before[64:72], "little")
+        for _ in range(3):
+            line.injector.heard(0.02)
+            line.injector.send(faa)
+            answer, = line.injector.heard(2, 1)
+            assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, 1)
+            assert answer.roce[16:24] == old.to_bytes(8, "big")
+            assert b.memory[64:72] == (old + 5).to_bytes(8, "little")
+        for _ in range(2):
+            line.injector.heard(0.02)
+            line.injector.send(line.read(2, 0, 3000))
+            answers = line.injector.heard(2, 3)
+            assert [(one.opcode, one.psn) for one in answers] == [
+                (wire.READ_FIRST, 2), (wire.READ_MIDDLE, 3), (wire.READ_LAST, 4)]
+            assert b"".join(one.payload for one in answers) == b.memory[0:3000]
+        # From the middle of it on, as one asks who has got the beginning.
+        line.injector.send(line.read(3, 1024, 3000 - 1024))
+        answers = line.injector.heard(2, 2)
+        assert b"".join(one.payload for one in answers) == b.memory[1024:3000]
+        # Not what was asked for the first time: no answer, no harm.
+        assert line.ask(line.read(2, 0, 9999), seconds=0.2) == []
+        write = line.write(5, 200, b"first")
+        assert line.ask(write) == [(wire.ACK, 5, 0x1f)]
+        assert line.ask(line.write(5, 200, b"again")) == [(wire.ACK, 5, 0x1f)]
+        assert b.memory[200:205] == b"first"
+        assert b.state() == e.IBV_QPS_RTS
+
+
+INVALID, ACCESS_ERROR = 0x61, 0x62
+
+
+@pytest.mark.parametrize("case", ("middle", "last", "short_first", "long_only", "cut_write",
+                                  "mixed", "unaligned", "huge", "bad_key", "read_key"))
+def test_refused(pair, case):
+    """Requests that make no sense: the error is told, once, and nothing is done."""
+    page = bytes(MTU)
+    with Line(pair) as line:
+        first = line.header(wire.SEND_FIRST, 0, ack=False) + page
+        packets, syndrome = {
+            "middle": ([line.header(wire.SEND_MIDDLE, 0) + page], INVALID),
+            "last": ([line.header(wire.WRITE_LAST, 0) + b"four"], INVALID),
+            "short_first": ([line.header(wire.SEND_FIRST, 0) + page[4:]], INVALID),
+            "long_only": ([line.header(wire.SEND_ONLY, 0) + page + b"four"], INVALID),
+            "cut_write": ([line.header(wire.WRITE_ONLY, 0) + line.reth(0, 8) + b"four"],
+                          INVALID),
+            "mixed": ([first, line.header(wire.WRITE_MIDDLE, 1) + page], INVALID),
+            "unaligned": ([line.atomic(wire.FAA, 0, 4, 1)], INVALID),
+            "huge": ([line.read(0, 0, 0x80000001)], INVALID),
+            "bad_key": ([line.header(wire.WRITE_ONLY, 0) + line.reth(0, 4, 0) + b"four"],
+                        ACCESS_ERROR),
+            "read_key": ([line.header(wire.READ_REQUEST, 0) + line.reth(0, 4, 1)],
+                         ACCESS_ERROR),
+        }[case]
+        for packet in packets[:-1]:
+            line.injector.send(packet)
+        assert line.ask(packets[-1]) == [(wire.ACK, len(packets) - 1, syndrome)]
+        line.b.wait_state(e.IBV_QPS_ERR)
+        assert line.ask(line.write(0, 0, b"dead"), seconds=0.2) == []
+        half = SIZE // 2
+        assert line.b.memory[0:half] == line.before[0:half]
+        statuses = line.b.receive_statuses(4)
+        assert e.IBV_WC_SUCCESS not in [status for _, status in statuses]
+
+
+class Answers:
+    """A queue pair a that waits for answers, which this test gives in b's name."""
+
+    def __init__(self, pair, **options):
+        self.two = Two(pair, connect=False, size=SIZE, mtu=MTU, **options)
+        self.a, self.b = self.two.nodes
+        self.a.connect(self.b.identity(), timeout=0, psn=100, mtu=MTU, **options)
+        self.injector = wire.Injector(pair.b, pair.a)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.injector.close()
+        self.two.__exit__()
+
+    def say(self, psn, syndrome=0x1f, opcode=wire.ACK, more=b"", **options):
+        roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
+            struct.pack("!I", syndrome << 24 | 1) + more + bytes(-len(more) % 4)
+        self.injector.send(roce, **options)
+
+
+def test_ghost_answers(pair):
+    """Acknowledgments of what was never sent, or of what is long done, or from
+    elsewhere, complete nothing."""
+    with Answers(pair) as line:
+        a = line.a
+        line.say(100)
+        line.say(99)
+        a.nothing(0.1)
+        for wr_id in range(3):
+            a.post(SEND, 0, 4, wr_id=wr_id)
+        sent = line.injector.heard(2, 3)
+        assert [packet.psn for packet in sent] == [100, 101, 102]
+        line.say(103)
+        line.say(100 + (1 << 23))
+        line.say(99)
+        line.say(102, source="10.1.0.77")
+        line.say(102, good=False)
+        line.say(99, 0x61)
+        line.say(99, 0x20)
+        a.nothing(0.2)
+        line.say(101)
+        assert a.statuses(2) == [(0, 0), (1, 0)]
+        line.say(101)
+        line.say(100, 0x63)
+        a.nothing(0.1)
+        line.say(102)
+        assert a.statuses(1) == [(2, 0)]
+        assert a.state() == e.IBV_QPS_RTS
+
+
+@pytest.mark.parametrize("syndrome,status", (
+    (0x61, e.IBV_WC_REM_INV_REQ_ERR), (0x62, e.IBV_WC_REM_ACCESS_ERR),
+    (0x63, e.IBV_WC_REM_OP_ERR)), ids=("request", "access", "operation"))
+def test_nak_codes(pair, syndrome, status):
+    """An error completes its own request; the ones before are done."""
+    with Answers(pair) as line:
+        for wr_id in range(3):
+            line.a.post(SEND, 0, 4, wr_id=wr_id)
+        line.say(101, syndrome)
+        assert line.a.statuses(3) == [(0, 0), (1, status), (2, e.IBV_WC_WR_FLUSH_ERR)]
+        line.a.wait_state(e.IBV_QPS_ERR)
+
+
+def test_sent_again(pair):
+    """A gap, or a receiver that is not ready, has it all sent again from there."""
+    with Answers(pair) as line:
+        for wr_id in range(3):
+            line.a.post(SEND, 0, 4, wr_id=wr_id)
+        line.injector.heard(2, 3)
+        line.say(101, 0x60)
+        assert [one.psn for one in line.injector.heard(2, 2)] == [101, 102]
+        line.say(102, 0x20 | 10)
+        assert [one.psn for one in line.injector.heard(2, 1)] == [102]
+        line.say(102)
+        assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_wrong_responses(pair):
+    """Answers that do not fit the question."""
+    for opcode, length in ((wire.READ_ONLY, 96), (wire.READ_ONLY, 104),
+                           (wire.ATOMIC_ACK, 8), (wire.READ_ONLY, 0)):
+        with Answers(pair) as line:
+            a = line.a
+            a.memory[0:SIZE] = b"\x11" * SIZE
+            a.post(READ, 0, 100, line.b.identity())
+            line.injector.heard(2, 1)
+            line.say(100, opcode=opcode, more=b"\x22" * length)
+            assert a.statuses(1) == [(0, e.IBV_WC_BAD_RESP_ERR)]
+            assert a.memory[0:SIZE] == b"\x11" * SIZE
+
+
+def test_read_answered_by_hand(pair):
+    """The right answer, in pieces, with one of them twice."""
+    with Answers(pair) as line:
+        a, data = line.a, random.Random(2).randbytes(2500)
+        a.post(READ, 0, 2500, line.b.identity())
+        line.injector.heard(2, 1)
+        middle = wire.bth(wire.READ_MIDDLE, a.qp.qp_num, 101) + data[1024:2048]
+        line.say(100, opcode=wire.READ_FIRST, more=data[:1024])
+        line.injector.send(middle)
+        line.injector.send(middle)
+        line.say(100, opcode=wire.READ_FIRST, more=bytes(1024))
+        line.say(102, opcode=wire.READ_LAST, more=data[2048:])
+        assert a.statuses(1) == [(0, 0)]
+        assert a.memory[0:2500] == data
