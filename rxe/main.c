@@ -59,6 +59,7 @@ static void __exit urxe_exit(void)
 {
 	urxe_link_exit();
 	urxe_netdev_exit();
+	urxe_rival_exit();
 	urxe_ns_exit();
 	urxe_handles_exit();
 	urxe_batch_exit();
