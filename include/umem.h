@@ -105,7 +105,8 @@ struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
  * @umem: from umem_get() or umem_open(); may be NULL or ERR_PTR()
  *
  * Unmaps, dirties (when writable), unpins and uncharges; works after the owner's
- * exit. No access may be under way. May sleep.
+ * exit. No access may be under way. May sleep, until a change of the owner's
+ * mappings that is under way has ended: not to be called with its mmap_lock held.
  */
 void umem_release(struct umem *umem);
 
