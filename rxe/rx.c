@@ -211,14 +211,15 @@ static void drop_pkt(struct part *part, struct sk_buff *skb, u32 off, u32 seg)
 	deliver_shared(part, skb, seg);
 }
 
-/* Bytes of UDP payload that are there, as far as IP and UDP agree. */
+/* What is behind UDP's length is no payload; what it says must be there. */
 static bool trim(struct sk_buff *skb)
 {
 	unsigned int len = ntohs(udp_hdr(skb)->len);
 
 	if (skb_is_gso(skb))
 		return true;
-	return len >= sizeof(struct udphdr) && !pskb_trim(skb, len);
+	return len >= sizeof(struct udphdr) && len <= skb->len &&
+	       !pskb_trim(skb, len);
 }
 
 void urxe_rx(struct net *net, struct sk_buff *skb)
