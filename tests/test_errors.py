@@ -19,7 +19,7 @@ import pytest
 from pyverbs.mr import MR
 
 from lab import net
-from lab.rc import Node, Two, counters, e
+from lab.rc import Node, Two, counters, e, same
 from lab.verbs import ACCESS, Peer
 
 LOCAL = e.IBV_ACCESS_LOCAL_WRITE
@@ -57,7 +57,7 @@ def fill(*nodes):
         before.append(node.memory[0:SIZE])
     def untouched():
         for node, bytes_before in zip(nodes, before):
-            assert node.memory[0:SIZE] == bytes_before
+            assert same(node.memory[0:SIZE], bytes_before)
     return untouched
 
 
@@ -98,7 +98,7 @@ def test_unharmed_by_a_failure_elsewhere(pair):
                 post(a, WRITE, b.identity()._replace(rkey=0))
                 post(a, SEND, None, wr_id=2)
             c.poll()
-            assert d.memory[turn:turn + 5000] == c.memory[0:5000]
+            assert same(d.memory[turn:turn + 5000], c.memory[0:5000])
         dies(a, b, e.IBV_WC_REM_ACCESS_ERR, e.IBV_EVENT_QP_ACCESS_ERR)
 
 
@@ -213,7 +213,7 @@ def test_receive_buffer_too_short(pair, opcode, room, length):
         post(a, SEND, None, wr_id=2)
         dies(a, b, e.IBV_WC_REM_INV_REQ_ERR, None,
              [(7, e.IBV_WC_LOC_LEN_ERR), (8, FLUSHED)])
-        assert b.memory[room:SIZE] == behind
+        assert same(b.memory[room:SIZE], behind)
 
 
 @pytest.mark.parametrize("how", ("key", "rights", "range", "gone", "domain"))
@@ -316,7 +316,7 @@ def test_read_only_here(pair):
             post(a, opcode, b.identity())
             post(a, SEND, None, wr_id=2)
             assert a.statuses(2) == [(1, e.IBV_WC_LOC_PROT_ERR), (2, FLUSHED)]
-            assert a.memory[0:SIZE] == before
+            assert same(a.memory[0:SIZE], before)
 
 
 def test_atomic_of_another_length(pair):
@@ -370,7 +370,7 @@ def test_rnr_for_ever(pair, opcode):
         a.poll()
         done, = b.poll_receive()
         assert (done.wr_id, done.byte_len) == (7, 5000)
-        assert b.memory[0:5000] == a.memory[0:5000]
+        assert same(b.memory[0:5000], a.memory[0:5000])
 
 
 # --- nobody answers --------------------------------------------------------
@@ -426,7 +426,7 @@ def test_region_withdrawn_while_busy(pair):
         statuses = [status for _, status in a.statuses(15)]
         good = statuses.count(0)
         assert statuses[good:] == [e.IBV_WC_REM_ACCESS_ERR] + [FLUSHED] * (14 - good)
-        assert b.memory[0:1 << 20] == bytes(1 << 20)
+        assert same(b.memory[0:1 << 20], bytes(1 << 20))
 
 
 # --- events ----------------------------------------------------------------

@@ -22,7 +22,7 @@ import time
 import pytest
 
 from lab import net
-from lab.rc import Node, Two, e
+from lab.rc import Node, Two, e, same
 
 SCRIBBLE = "/usr/lib/urxe/scribble"
 SIZE = 1 << 18
@@ -57,9 +57,9 @@ class Bystander:
         a.poll(3, 60)
         done, = b.poll_receive(1, 60)
         assert (done.wr_id, done.byte_len) == (self.rounds, length)
-        assert b.memory[0:length] == data
-        assert a.memory[SIZE // 2:SIZE // 2 + length] == reply
-        assert a.memory[SIZE - 8:SIZE] == self.rounds.to_bytes(8, "little")
+        assert same(b.memory[0:length], data)
+        assert same(a.memory[SIZE // 2:SIZE // 2 + length], reply)
+        assert same(a.memory[SIZE - 8:SIZE], self.rounds.to_bytes(8, "little"))
         self.rounds += 1
 
     def until(self, process, seconds):
@@ -114,10 +114,8 @@ def test_module_goes_at_once(link_type, where):
         process = scribble(pair, 60, random.SystemRandom().randrange(1 << 32))
         time.sleep(3)
         assert process.poll() is None, process.communicate()
-        children = subprocess.run(["pgrep", "-P", str(process.pid)], text=True,
-                                  stdout=subprocess.PIPE, check=False).stdout.split()
-        for pid in [process.pid, *map(int, children)]:
-            os.kill(pid, signal.SIGKILL)
+        process.kill()
+        subprocess.run(["pkill", "-9", "-x", "scribble"], check=False)
         process.communicate()
         quiet(pair, {end.link.name: dict.fromkeys(net.objects(end.link.name), 0)
                      for end in pair.ends})

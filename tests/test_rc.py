@@ -16,7 +16,7 @@ from pyverbs.pyverbs_error import PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
 
 from lab import net
-from lab.rc import GUARD, SENDS, TWO_SIDED, Node, Two, counters, e
+from lab.rc import GUARD, SENDS, TWO_SIDED, Node, Two, counters, e, same
 from lab.verbs import MTUS
 
 WORD = (1 << 64) - 1
@@ -108,7 +108,7 @@ def test_sizes(pair, mtu, ipv6):
             if opcode in TWO_SIDED:
                 check_receive(message, b.poll_receive()[0], count)
             for side in (a, b):
-                assert side.memory[0:size] == wanted[side], (opcode, length)
+                assert same(side.memory[0:size], wanted[side])
 
 
 @pytest.mark.parametrize("opcode", (e.IBV_WR_SEND, e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_READ),
@@ -141,16 +141,16 @@ def test_scatter_gather(pair, opcode):
                 a.poll()
                 assert b.poll_receive()[0].byte_len == total
                 landed = b"".join(b.memory[at:at + length] for at, length in scatter)
-                assert landed[:total] == local
+                assert same(landed[:total], local)
             else:
                 remote = b.memory[5:5 + total]
                 a.post_list(opcode, gather, b.identity(), 5)
                 a.poll()
                 if opcode == e.IBV_WR_RDMA_READ:
                     local = b"".join(a.memory[at:at + length] for at, length in gather)
-                    assert local == remote
+                    assert same(local, remote)
                 else:
-                    assert b.memory[5:5 + total] == local
+                    assert same(b.memory[5:5 + total], local)
 
 
 def test_inline(pair):
@@ -170,8 +170,8 @@ def test_inline(pair):
             a.memory[0:length] = b"\xee" * length
             a.poll(2)
             b.poll_receive()
-            assert b.memory[4096:4096 + length] == data
-            assert b.memory[0:length] == data
+            assert same(b.memory[4096:4096 + length], data)
+            assert same(b.memory[0:length], data)
 
 
 # --- atomics ---------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_atomic_write(pair):
             a.qp.wr_complete()
             done, = a.poll()
             assert (done.wr_id, done.opcode) == (7, e.IBV_WC_ATOMIC_WRITE)
-            assert b.memory[56:80] == b"\x55" * 8 + value + b"\x55" * 8
+            assert same(b.memory[56:80], b"\x55" * 8 + value + b"\x55" * 8)
 
 
 # --- many at once ----------------------------------------------------------
@@ -287,9 +287,9 @@ def test_outstanding(pair, reads):
                     assert number(a, slot * step) == sums
                     sums += 1
                 elif kind == e.IBV_WR_RDMA_READ:
-                    assert a.memory[here] == remote[here], slot
+                    assert same(a.memory[here], remote[here])
                 else:
-                    assert b.memory[here] == local[here], slot
+                    assert same(b.memory[here], local[here])
             assert number(b, total) == sums
 
 
@@ -338,8 +338,8 @@ def test_psn_wraps(pair, mtu):
                 one.post(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 65528, 8, peer, 0, compare_add=0)
                 one.poll(3)
                 other.poll_receive()
-                assert one.memory[0:length] == other.memory[65536:65536 + length]
-                assert one.memory[65528:65536] == other.memory[0:8]
+                assert same(one.memory[0:length], other.memory[65536:65536 + length])
+                assert same(one.memory[65528:65536], other.memory[0:8])
 
 
 @pytest.mark.slow
@@ -363,7 +363,7 @@ def test_largest_message(pair, debug_kernel):
             for mark in range(at, at + (1 << 20), 4096):
                 if mark in marks:
                     wanted[mark - at:mark - at + 4096] = marks[mark]
-            assert b.memory[at:at + (1 << 20)] == wanted, at
+            assert same(b.memory[at:at + (1 << 20)], wanted)
         a.post(e.IBV_WR_RDMA_WRITE, 0, size + 1, b.identity(), 0, wr_id=1)
         assert a.statuses() == [(1, e.IBV_WC_LOC_LEN_ERR)]
 
@@ -643,4 +643,4 @@ def test_read_limit(pair, reads):
         for slot in range(200):
             a.post(e.IBV_WR_RDMA_READ, slot * 1000, 1000, peer, slot * 1000)
         a.poll(200)
-        assert a.memory[0:200_000] == b.memory[0:200_000]
+        assert same(a.memory[0:200_000], b.memory[0:200_000])
