@@ -18,7 +18,8 @@ HALF = SIZE // 2
 # Around a packet, around a page, odd pads, and many packets.
 LENGTHS = (0, 1, 2, 3, 5, 255, 256, 257, 1023, 1024, 1025, 4095, 4096, 4097,
            65535, 65536, 1 << 20)
-MTUS = (256, 1024, 4096)
+MTUS = (1024, pytest.param(256, marks=pytest.mark.slow),
+        pytest.param(4096, marks=pytest.mark.slow))
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ def test_eight_queue_pairs(pair, tool):
     assert perftest.run(pair, tool, "-q", 8, "-s", 16384, "-n", 50).rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mtu", MTUS)
 @pytest.mark.parametrize("tool", BW)
 def test_path_mtu(pair, tool, mtu):
