@@ -117,6 +117,7 @@ static void move_una(struct urxe_qp *qp, u32 psn)
 	struct urxe_req *req = &qp->req;
 	bool overtaken = req_dist(req, psn) > req_dist(req, req->send_psn);
 
+	urxe_req_acked(qp, req_dist(req, psn));
 	req->una_psn = psn;
 	if (overtaken)
 		req->send_psn = psn;

@@ -34,18 +34,6 @@ void urxe_path_set(struct urxe_path *path, const struct urxe_av *av, u32 lqpn,
 	dst_cache_reset(&path->cache);
 }
 
-static int oif(struct urxe_dev *dev)
-{
-	struct net_device *ndev;
-	int index;
-
-	rcu_read_lock();
-	ndev = rcu_dereference(dev->ndev);
-	index = ndev ? ndev->ifindex : 0;
-	rcu_read_unlock();
-	return index;
-}
-
 static struct dst_entry *route4(struct urxe_dev *dev, struct urxe_path *path)
 {
 	const struct urxe_av *av = &path->av;
@@ -56,7 +44,7 @@ static struct dst_entry *route4(struct urxe_dev *dev, struct urxe_path *path)
 	rt = dst_cache_get_ip4(&path->cache, &saddr);
 	if (rt)
 		return &rt->dst;
-	flowi4_init_output(&fl, oif(dev), 0, av->tclass & INET_DSCP_MASK,
+	flowi4_init_output(&fl, av->oif, 0, av->tclass & INET_DSCP_MASK,
 			   RT_SCOPE_UNIVERSE, IPPROTO_UDP, FLOWI_FLAG_ANYSRC,
 			   av->d4, av->s4, htons(URXE_UDP_PORT),
 			   htons(path->sport), GLOBAL_ROOT_UID);
@@ -72,7 +60,7 @@ static struct dst_entry *route6(struct urxe_dev *dev, struct urxe_path *path)
 {
 	const struct urxe_av *av = &path->av;
 	struct flowi6 fl = {
-		.flowi6_oif = oif(dev),
+		.flowi6_oif = av->oif,
 		.flowi6_proto = IPPROTO_UDP,
 		.daddr = av->d6,
 		.saddr = av->s6,

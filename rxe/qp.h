@@ -37,6 +37,7 @@ enum urxe_sq_event {
  * @una_psn: oldest PSN that is not acknowledged
  * @rd_atomic: READs and atomics on the wire, and not answered
  * @since_ack: packets since the last that asked for an acknowledgment
+ * @window: packets that may be on the wire unacknowledged; see req.c
  * @retries: time-outs and NAKs left before we give up
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
  * @timeouts: time-outs since the peer last got further
@@ -61,6 +62,7 @@ struct urxe_req {
 	u32			since_ack;
 	u32			probe_end;
 	u32			alive_psn;
+	u32			window;
 	u8			retries;
 	u8			rnr_retries;
 	u8			timeouts;

@@ -11,8 +11,14 @@
 #include "opcode.h"
 #include "req.h"
 
-/* Packets sent and not acknowledged, at most. */
-#define WINDOW		512
+/*
+ * Packets sent and not acknowledged. A loss costs all that is behind it, so the
+ * window is halved by each and grows again with what is acknowledged: on a clean
+ * wire it is wide, where packets get lost or overrun the receiver it is narrow.
+ */
+#define WINDOW_MAX	512
+#define WINDOW_MIN	16
+#define WINDOW_GROWTH	16	/* packets acknowledged for one more */
 /* Packets sent before one of them asks for an acknowledgment. */
 #define ACK_EVERY	64
 
@@ -182,6 +188,14 @@ void urxe_req_progress(struct urxe_qp *qp)
 	set_deadline(qp);
 }
 
+void urxe_req_acked(struct urxe_qp *qp, u32 packets)
+{
+	struct urxe_req *req = &qp->req;
+
+	req->window = min_t(u32, WINDOW_MAX, req->window +
+			    DIV_ROUND_UP(packets, WINDOW_GROWTH));
+}
+
 void urxe_req_rewind(struct urxe_qp *qp)
 {
 	seek(qp, qp->req.una_psn);
@@ -199,6 +213,7 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 		return;
 	}
 	req->retries--;
+	req->window = max_t(u32, WINDOW_MIN, req->window / 2);
 	urxe_req_rewind(qp);
 }
 
@@ -424,7 +439,7 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 	if (req->probe)
 		return false;
 	if (!wqe_has_response(wqe))
-		return ahead < WINDOW;
+		return ahead < req->window;
 	return req->rd_atomic < qp->attr.max_rd_atomic &&
 	       ahead + wqe->packets < URXE_PSN_HALF;
 }
@@ -558,6 +573,7 @@ void urxe_req_init(struct urxe_qp *qp)
 
 	skb_queue_head_init(&req->pkts);
 	req->alive_psn = U32_MAX;
+	req->window = WINDOW_MAX;
 	timer_setup(&req->timer, on_timer, 0);
 	hrtimer_setup(&req->rnr_timer, on_rnr_timer, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_SOFT);
@@ -581,6 +597,7 @@ void urxe_req_reset(struct urxe_qp *qp)
 	req->rewound = false;
 	req->probe = false;
 	req->alive_psn = U32_MAX;
+	req->window = WINDOW_MAX;
 	req->rnr_wait = false;
 	req->drained = false;
 	req->events = 0;
