@@ -110,7 +110,7 @@ static inline int compat_pin_longterm(unsigned long start, int npages,
 
 	if (writable)
 		flags |= FOLL_WRITE;
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#if KERNEL_VERSION(6, 2, 0) > LINUX_VERSION_CODE
 	if (!writable) {
 		int n = pin_user_pages_fast(start, npages, flags | FOLL_WRITE |
 					    FOLL_FORCE, pages);

@@ -16,7 +16,7 @@ import pytest
 
 from lab import net, wire
 from lab.command import run
-from lab.rc import Node, Two, counters, e, same
+from lab.rc import Two, counters, e, same
 
 SIZE = 65536
 MTU = 1024
