@@ -37,9 +37,13 @@ def pytest_collection_modifyitems(config, items):
 def fail_on_report(item, outcome):
     """A report in the kernel's log fails the phase of the test it came in."""
     found = item.config.klog.reports()
-    if found and not outcome.excinfo:
-        outcome.force_exception(AssertionError(
-            "the kernel reported a defect:\n" + "\n".join(found)))
+    if not found or outcome.excinfo:
+        return
+    error = AssertionError("the kernel reported a defect:\n" + "\n".join(found))
+    if hasattr(outcome, "force_exception"):
+        outcome.force_exception(error)
+    else:
+        raise error  # pluggy before 1.1
 
 
 @pytest.hookimpl(hookwrapper=True)
