@@ -107,6 +107,15 @@ static void side_make_qp(struct side *side)
 		die("ibv_create_qp");
 }
 
+static int in_error(const struct side *side)
+{
+	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr;
+
+	return !ibv_query_qp(side->qp, &attr, IBV_QP_STATE, &init) &&
+	       attr.qp_state == IBV_QPS_ERR;
+}
+
 static void side_connect(struct side *side, const struct side *peer)
 {
 	struct ibv_qp_attr attr = {
@@ -136,7 +145,9 @@ static void side_connect(struct side *side, const struct side *peer)
 	attr.max_rd_atomic = 4;
 	if (ibv_modify_qp(side->qp, &attr, IBV_QP_STATE | IBV_QP_TIMEOUT |
 			  IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-			  IBV_QP_MAX_QP_RD_ATOMIC))
+			  IBV_QP_MAX_QP_RD_ATOMIC) &&
+	    /* Since RTR it is exposed to what the scribbled peer sends. */
+	    !in_error(side))
 		die("RTS");
 }
 
@@ -291,13 +302,10 @@ static void ring_doorbell(const struct side *side)
 /* A queue pair in error is made to work again. */
 static void revive(struct side *side, const struct side *peer)
 {
-	struct ibv_qp_attr attr;
-	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RESET };
 
-	if (ibv_query_qp(side->qp, &attr, IBV_QP_STATE, &init) ||
-	    attr.qp_state != IBV_QPS_ERR)
+	if (!in_error(side))
 		return;
-	attr.qp_state = IBV_QPS_RESET;
 	if (ibv_modify_qp(side->qp, &attr, IBV_QP_STATE))
 		die("RESET");
 	side_connect(side, peer);
