@@ -19,8 +19,9 @@
 #define WINDOW_MAX	512
 #define WINDOW_MIN	16
 #define WINDOW_GROWTH	16	/* packets acknowledged for one more */
-/* Packets sent before one of them asks for an acknowledgment. */
+/* Packets sent before one of them asks for an acknowledgment: several a window. */
 #define ACK_EVERY	64
+#define ACKS_A_WINDOW	4
 
 /* What sending the next packet came to. */
 enum tx {
@@ -327,10 +328,11 @@ static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 		     const struct urxe_wqe *wqe, bool last)
 {
 	struct urxe_req *req = &qp->req;
+	u32 every = min_t(u32, ACK_EVERY, req->window / ACKS_A_WINDOW);
 
 	if (last && (wqe->flags & IB_SEND_SOLICITED))
 		bth->flags |= BTH_SE;
-	if (!last && !req->probe && ++req->since_ack < ACK_EVERY)
+	if (!last && !req->probe && ++req->since_ack < every)
 		return;
 	req->since_ack = 0;
 	bth->apsn |= htonl(BTH_ACK);
