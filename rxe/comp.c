@@ -27,28 +27,33 @@ static const u8 wc_opcodes[] = {
 
 /* --- completions -------------------------------------------------------- */
 
-static void post_cqe(struct urxe_qp *qp, const struct urxe_wqe *wqe,
-		     enum ib_wc_status status)
+/* True when the consumer is to be told of the end of @wqe: @wc says what. */
+static bool make_wc(struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		    enum ib_wc_status status, struct ib_wc *wc)
 {
-	struct ib_wc wc = {
+	*wc = (struct ib_wc){
 		.wr_id = wqe->wr_id,
 		.status = status,
 		.qp = &qp->ibqp,
 		.byte_len = wqe->length,
 	};
-
-	if (!status && !qp->sq_sig_all && !(wqe->flags & IB_SEND_SIGNALED))
-		return;
 	if (wqe->opcode < ARRAY_SIZE(wc_opcodes))
-		wc.opcode = wc_opcodes[wqe->opcode];
-	urxe_cq_post(to_ucq(qp->ibqp.send_cq), &wc, false);
+		wc->opcode = wc_opcodes[wqe->opcode];
+	return status || qp->sq_sig_all || (wqe->flags & IB_SEND_SIGNALED);
 }
 
-/* The oldest WQE leaves the queue. */
+/*
+ * The oldest WQE leaves the queue. Its place is free before the consumer can see
+ * the completion, since he may post into it at once.
+ */
 static void finish(struct urxe_qp *qp, enum ib_wc_status status)
 {
-	post_cqe(qp, sq_slot(&qp->sq, qp->sq.una), status);
+	struct ib_wc wc;
+	bool tell = make_wc(qp, sq_slot(&qp->sq, qp->sq.una), status, &wc);
+
 	urxe_sq_retire(&qp->sq);
+	if (tell)
+		urxe_cq_post(to_ucq(qp->ibqp.send_cq), &wc, false);
 }
 
 static bool sq_empty(const struct urxe_sq *sq)
