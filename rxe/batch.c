@@ -22,6 +22,7 @@
 #include "opcode.h"
 #include "path.h"
 #include "qp.h"
+#include "trace.h"
 
 /* Where packets are written; used with bottom halves off. */
 static DEFINE_PER_CPU(struct page_frag, frags);
@@ -235,6 +236,7 @@ void urxe_batch_send(struct urxe_batch *batch)
 	urxe_count_add(dev, URXE_CNT_TX_PKTS, batch->count);
 	urxe_count_add(dev, URXE_CNT_TX_BYTES, skb->data_len);
 	urxe_count(dev, URXE_CNT_TX_BATCHES);
+	trace_urxe_tx(batch->qp, batch->count, skb->data_len);
 	urxe_path_set_length(skb);
 	if (batch->count > 1)
 		set_gso(batch, skb);

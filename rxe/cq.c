@@ -6,6 +6,7 @@
 
 #include "counters.h"
 #include "cq.h"
+#include "trace.h"
 
 /* User space has other bits for some flags than the kernel has. */
 #define UWC_WITH_INV	(1 << 3)
@@ -95,6 +96,7 @@ bool urxe_cq_post(struct urxe_cq *cq, const struct ib_wc *wc, bool solicited)
 	if (lost)
 		return false;
 	urxe_count(dev, URXE_CNT_CQE);
+	trace_urxe_cqe(wc);
 	if (tell) {
 		urxe_count(dev, URXE_CNT_CQ_EVENT);
 		cq->ibcq.comp_handler(&cq->ibcq, cq->ibcq.cq_context);

@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "opcode.h"
 #include "qp.h"
+#include "trace.h"
 
 static u32 service_of(enum ib_qp_type type)
 {
@@ -178,6 +179,7 @@ void urxe_qp_error(struct urxe_qp *qp, int event)
 
 	spin_lock_irqsave(&qp->state_lock, flags);
 	if (qp->state >= IB_QPS_RTR && qp->state != IB_QPS_ERR) {
+		trace_urxe_qp_state(qp, IB_QPS_ERR);
 		WRITE_ONCE(qp->state, IB_QPS_ERR);
 		changed = true;
 	}

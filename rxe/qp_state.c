@@ -8,6 +8,7 @@
 #include "counters.h"
 #include "hdr.h"
 #include "qp.h"
+#include "trace.h"
 
 static bool mtu_ok(enum ib_mtu mtu)
 {
@@ -146,6 +147,7 @@ static void set_state(struct urxe_qp *qp, enum ib_qp_state state)
 	unsigned long flags;
 
 	spin_lock_irqsave(&qp->state_lock, flags);
+	trace_urxe_qp_state(qp, state);
 	WRITE_ONCE(qp->state, state);
 	spin_unlock_irqrestore(&qp->state_lock, flags);
 	if (state == IB_QPS_RESET)

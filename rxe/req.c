@@ -10,6 +10,7 @@
 #include "mr.h"
 #include "opcode.h"
 #include "req.h"
+#include "trace.h"
 
 /*
  * Packets sent and not acknowledged. A loss costs all that is behind it, so the
@@ -208,6 +209,7 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 	struct urxe_req *req = &qp->req;
 
 	urxe_count(qp->dev, cause);
+	trace_urxe_retry(qp, cause);
 	if (!req->retries) {
 		urxe_count(qp->dev, URXE_CNT_RETRY_EXCEEDED);
 		urxe_req_fail(qp, IB_WC_RETRY_EXC_ERR);

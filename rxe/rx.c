@@ -18,6 +18,7 @@
 #include "pkt.h"
 #include "qp.h"
 #include "rx.h"
+#include "trace.h"
 
 /* Bytes that wait at a QP for one of its sides; a window's worth and more. */
 #define BACKLOG_LIMIT	(8 << 20)
@@ -95,6 +96,7 @@ static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 						     &qp->sq_runner;
 
 	part->qp = NULL;
+	trace_urxe_rx(qp, part->request, part->end - part->off);
 	*urxe_run(skb) = (struct urxe_run){
 		.off = part->off, .end = part->end, .seg = seg,
 	};

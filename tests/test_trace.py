@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""The tracepoints tell the history of a queue pair.
+
+        namespace A                       namespace B
+        link a on va ------- veth ------- vb with link b
+"""
+
+import pathlib
+import re
+
+import pytest
+
+from lab import net
+from lab.command import run
+from lab.rc import Two, e
+
+TRACING = pathlib.Path("/sys/kernel/tracing")
+EVENTS = ("urxe_qp_state", "urxe_tx", "urxe_rx", "urxe_retry", "urxe_cqe")
+
+
+@pytest.fixture
+def trace(link_type):
+    """What has been traced since the test began, as lines."""
+    if link_type != "urxe":
+        pytest.skip("another driver has other tracepoints")
+    if not (TRACING / "trace").exists():
+        run("mount", "-t", "tracefs", "tracefs", str(TRACING))
+    switch = TRACING / "events/urxe/enable"
+    (TRACING / "trace").write_text("", encoding="ascii")
+    switch.write_text("1", encoding="ascii")
+    yield lambda: [line for line in (TRACING / "trace").read_text(
+        encoding="ascii").splitlines() if "urxe_" in line]
+    switch.write_text("0", encoding="ascii")
+
+
+def of_qp(lines, event, qp_num):
+    return [line for line in lines
+            if f"{event}: qpn=0x{qp_num:06x} " in line]
+
+
+def test_every_event_is_there(link_type):
+    if link_type != "urxe":
+        pytest.skip("another driver has other tracepoints")
+    there = {path.name for path in (TRACING / "events/urxe").iterdir()
+             if path.is_dir()}
+    assert there == set(EVENTS)
+
+
+def test_history_of_a_write(pair, trace):
+    with Two(pair) as (a, b):
+        a.post_list(e.IBV_WR_RDMA_WRITE, [(0, 5000)], b.identity(), wr_id=4711)
+        a.poll()
+        lines, qpn, peer = trace(), a.qp.qp_num, b.qp.qp_num
+    states = [re.search(r"(\w+) -> (\w+)", line).groups()
+              for line in of_qp(lines, "urxe_qp_state", qpn)]
+    assert states == [("RESET", "INIT"), ("INIT", "RTR"), ("RTR", "RTS")]
+    sent = of_qp(lines, "urxe_tx", qpn)
+    assert sum(int(re.search(r"packets=(\d+)", line)[1]) for line in sent) == 5
+    assert any("requests" in line for line in of_qp(lines, "urxe_rx", peer))
+    assert any("responses" in line for line in of_qp(lines, "urxe_rx", qpn))
+    completion, = of_qp(lines, "urxe_cqe", qpn)
+    assert "wr_id=4711 status=0 " in completion
+
+
+def test_a_retry_says_why(pair, trace):
+    with Two(pair, timeout=14) as (a, b):
+        retries = lambda: of_qp(trace(), "urxe_retry", a.qp.qp_num)
+        pair.netem("loss", "100%")
+        try:
+            a.post_list(e.IBV_WR_RDMA_WRITE, [(0, 8)], b.identity())
+            net.wait_for(retries, 10, "a retry")
+        finally:
+            pair.no_netem()
+        a.poll()
+        assert all("cause=timeout" in line for line in retries())
