@@ -134,6 +134,8 @@ struct urxe_read {
  * @res: ring of answered READs and atomics
  * @num_res: entries there
  * @next_res: the oldest, to be used next
+ * @flush_timer: in error: when to look for receive requests again
+ * @flush_wait: jiffies from the last look to that one
  * @pkts: requests that arrived
  */
 struct urxe_resp {
@@ -154,6 +156,8 @@ struct urxe_resp {
 	struct urxe_rd_res	*res;
 	u32			num_res;
 	u32			next_res;
+	struct timer_list	flush_timer;
+	unsigned long		flush_wait;
 	struct sk_buff_head	pkts;
 };
 

@@ -17,6 +17,10 @@
 /* Packets taken in before an acknowledgment that is owed is sent. */
 #define ACK_COALESCE	128
 
+/* How long a QP in error waits before it looks for receive requests again. */
+#define FLUSH_WAIT_MIN	1UL
+#define FLUSH_WAIT_MAX	((unsigned long)HZ)
+
 /*
  * How a request can fail, as a negative number besides -EAGAIN: the syndrome to
  * answer with. The QP goes to error with all but the first two.
@@ -727,6 +731,30 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	return step;
 }
 
+/*
+ * A program posts receive requests without a system call. So a QP in error looks
+ * for them by itself, less and less often while there are none.
+ */
+static void look_again(struct urxe_qp *qp, bool found)
+{
+	struct urxe_resp *resp = &qp->resp;
+
+	if (!qp_is_user(qp))
+		return;
+	resp->flush_wait = found ? FLUSH_WAIT_MIN :
+				   clamp(2 * resp->flush_wait, FLUSH_WAIT_MIN,
+					 FLUSH_WAIT_MAX);
+	mod_timer(&resp->flush_timer, jiffies + resp->flush_wait);
+}
+
+static void on_flush_timer(struct timer_list *timer)
+{
+	struct urxe_qp *qp = container_of(timer, struct urxe_qp,
+					  resp.flush_timer);
+
+	urxe_runner_kick(&qp->rq_runner);
+}
+
 /* What is posted while this runs is left for the next time: it is bounded. */
 static void flush_rq(struct urxe_qp *qp)
 {
@@ -738,6 +766,7 @@ static void flush_rq(struct urxe_qp *qp)
 	resp->length = 0;
 	if (resp->have_rqe)
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
+	look_again(qp, n);
 	while (n-- && urxe_rq_pull(&qp->rq, &resp->rqe))
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
 }
@@ -770,12 +799,15 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 void urxe_resp_init(struct urxe_qp *qp)
 {
 	skb_queue_head_init(&qp->resp.pkts);
+	timer_setup(&qp->resp.flush_timer, on_flush_timer, 0);
 }
 
 void urxe_resp_reset(struct urxe_qp *qp)
 {
 	struct urxe_resp *resp = &qp->resp;
 
+	timer_delete_sync(&resp->flush_timer);
+	resp->flush_wait = 0;
 	skb_queue_purge(&resp->pkts);
 	resp->msn = 0;
 	resp->in_msg = 0;

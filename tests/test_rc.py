@@ -8,6 +8,7 @@
 
 import itertools
 import random
+import time
 
 import pytest
 from pyverbs.addr import GID, AHAttr, GlobalRoute
@@ -601,6 +602,18 @@ def test_flush_order(pair):
             a.post(e.IBV_WR_SEND, 0, 8, wr_id=wr_id)
         assert a.statuses(3) == [(wr_id, flushed) for wr_id in range(3)]
         a.nothing()
+
+
+def test_receives_after_the_error(pair):
+    """Posting a receive request is no system call, yet none is forgotten, however
+    long the queue pair has been in error."""
+    with Two(pair, size=4096) as (_, b):
+        b.to_error()
+        for wait in (0, 0.5, 2):
+            time.sleep(wait)
+            b.post_receive(0, 8, wr_id=7)
+            assert b.receive_statuses(1, 5) == [(7, e.IBV_WC_WR_FLUSH_ERR)]
+        b.nothing()
 
 
 # --- limits ----------------------------------------------------------------
