@@ -60,6 +60,13 @@ static inline struct ib_device *compat_set_net(struct ib_device *ibdev,
 				    net), struct drv_struct, member)
 #endif
 
+/* 6.7: a driver may tell of its SRQs. */
+#ifdef HAVE_FILL_RES_SRQ
+#define COMPAT_FILL_RES_SRQ(func)	.fill_res_srq_entry = func,
+#else
+#define COMPAT_FILL_RES_SRQ(func)
+#endif
+
 /* Forget the GIDs that a NIC's addresses have made; 6.1 can't. */
 #ifdef HAVE_ROCE_DEL_NETDEV_GIDS
 #define compat_del_gids		roce_del_all_netdev_gids

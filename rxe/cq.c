@@ -152,23 +152,17 @@ int urxe_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 	return 0;
 }
 
-/*
- * Move what is unread into the new ring, and make it the CQ's. The elements are
- * the consumer's own; what a hostile one may have put there is copied unread.
- */
+/* Move what is unread into the new ring, and make it the CQ's. */
 static int swap_ring(struct urxe_cq *cq, struct urxe_ring *new)
 {
-	u32 i, unread = urxe_ring_unread(&cq->ring);
+	u32 unread = urxe_ring_unread(&cq->ring);
 
 	lockdep_assert_held(&cq->lock);
 	if (unread > new->mask)
 		return -EINVAL;
-	for (i = 0; i < unread; i++) {
-		memcpy(urxe_ring_elem(new, new->index),
-		       urxe_ring_elem(&cq->ring, cq->ring.index - unread + i),
-		       1 << new->shift);
-		urxe_ring_produce(new);
-	}
+	urxe_ring_copy(new, &cq->ring, cq->ring.index - unread, unread);
+	new->index = unread;
+	new->buf->producer_index = unread;
 	swap(cq->ring, *new);
 	cq->ibcq.cqe = cq->ring.mask;
 	return 0;

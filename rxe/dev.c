@@ -91,6 +91,7 @@ static void fill_optional(struct ib_device_attr *attr,
 			  const struct ib_device_ops *ops)
 {
 	if (ops->create_srq) {
+		attr->device_cap_flags |= IB_DEVICE_SRQ_RESIZE;
 		attr->max_srq = URXE_MAX_SRQ;
 		attr->max_srq_wr = URXE_MAX_SRQ_WR;
 		attr->max_srq_sge = URXE_MAX_SGE;
@@ -161,6 +162,7 @@ static void fill_ibdev(struct urxe_dev *dev, const char *name)
 	INIT_WORK(&dev->readdress, urxe_port_readdress_work);
 	xa_init_flags(&dev->mrs, XA_FLAGS_ALLOC);
 	xa_init_flags(&dev->ahs, XA_FLAGS_ALLOC | XA_FLAGS_LOCK_IRQ);
+	ida_init(&dev->srqs);
 }
 
 /*
@@ -187,6 +189,7 @@ void urxe_dealloc_driver(struct ib_device *ibdev)
 	free_percpu(dev->counters);
 	xa_destroy(&dev->mrs);
 	xa_destroy(&dev->ahs);
+	ida_destroy(&dev->srqs);
 	netdev_put(dev->nic, &dev->tracker);
 	urxe_link_reap(dev);
 }

@@ -7,7 +7,7 @@
 #define URXE_LIMITS_H
 
 #define URXE_MAX_QP		(1 << 20)
-#define URXE_MAX_QP_WR		(1 << 14)
+#define URXE_MAX_QP_WR		((1 << 14) - 1)
 #define URXE_MAX_SGE		32
 #define URXE_MAX_INLINE		(URXE_MAX_SGE * sizeof(struct rxe_sge))
 #define URXE_MAX_CQ		(1 << 20)
@@ -17,7 +17,7 @@
 #define URXE_MAX_PD		(1 << 20)
 #define URXE_MAX_AH		(1 << 20)
 #define URXE_MAX_SRQ		(1 << 16)
-#define URXE_MAX_SRQ_WR		(1 << 14)
+#define URXE_MAX_SRQ_WR		((1 << 14) - 1)
 #define URXE_MAX_RD_ATOMIC	128
 #define URXE_MAX_RES_RD_ATOMIC	(URXE_MAX_QP * URXE_MAX_RD_ATOMIC)
 #define URXE_MAX_MCAST_GRP	8192

@@ -65,6 +65,22 @@ static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init)
 	urxe_resp_init(qp);
 }
 
+/* With an SRQ there is no queue of its own, nor a ring to map. */
+static int init_rq(struct urxe_qp *qp, struct ib_qp_cap *cap)
+{
+	int err;
+
+	if (qp->ibqp.srq) {
+		cap->max_recv_wr = 0;
+		cap->max_recv_sge = 0;
+		return 0;
+	}
+	err = urxe_rq_init(&qp->rq, cap->max_recv_wr, cap->max_recv_sge);
+	if (!err && cap->max_recv_wr)
+		cap->max_recv_wr = qp->rq.ring.mask;
+	return err;
+}
+
 static int init_queues(struct urxe_qp *qp, struct ib_qp_cap *cap)
 {
 	int err;
@@ -72,16 +88,11 @@ static int init_queues(struct urxe_qp *qp, struct ib_qp_cap *cap)
 	err = urxe_sq_init(&qp->sq, cap, qp_is_user(qp));
 	if (err)
 		return err;
-	err = urxe_rq_init(&qp->rq, cap->max_recv_wr, cap->max_recv_sge);
+	err = init_rq(qp, cap);
 	if (err)
-		goto err_sq;
-	if (cap->max_recv_wr)
-		cap->max_recv_wr = qp->rq.ring.mask;
-	qp->cap = *cap;
-	return 0;
-
-err_sq:
-	urxe_sq_exit(&qp->sq);
+		urxe_sq_exit(&qp->sq);
+	else
+		qp->cap = *cap;
 	return err;
 }
 
@@ -240,17 +251,13 @@ int urxe_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 		   const struct ib_recv_wr **bad_wr)
 {
 	struct urxe_qp *qp = to_uqp(ibqp);
-	int err = 0;
+	int err;
 
 	if (qp_is_user(qp) || qp_state(qp) == IB_QPS_RESET || ibqp->srq) {
 		*bad_wr = wr;
 		return -EINVAL;
 	}
-	for (; wr && !err; wr = wr->next) {
-		err = urxe_rq_push(&qp->rq, wr);
-		if (err)
-			*bad_wr = wr;
-	}
+	err = urxe_rq_push_list(&qp->rq, wr, bad_wr);
 	if (qp_state(qp) == IB_QPS_ERR)
 		kick_from_post(&qp->rq_runner);
 	return err;

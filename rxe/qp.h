@@ -129,6 +129,7 @@ struct urxe_read {
  * @resid: RDMA WRITE: bytes to come
  * @length: bytes of the message so far
  * @have_rqe: @rqe is in use
+ * @last_wqe: in error, with an SRQ: told the consumer that we take no more of it
  * @rqe: the receive work request of the message
  * @read: READ responses under way
  * @res: ring of answered READs and atomics
@@ -151,6 +152,7 @@ struct urxe_resp {
 	u32			resid;
 	u32			length;
 	bool			have_rqe;
+	bool			last_wqe;
 	struct urxe_rqe		rqe;
 	struct urxe_read	read;
 	struct urxe_rd_res	*res;
@@ -178,7 +180,7 @@ struct urxe_resp {
  * @mtu: payload bytes of a full packet
  * @path: to the peer
  * @sq: send queue, SQ side
- * @rq: receive queue
+ * @rq: receive queue; without a ring when there is an SRQ
  * @req: SQ side
  * @resp: RQ side
  * @sq_runner: token of the SQ side
@@ -215,6 +217,12 @@ static inline struct urxe_qp *to_uqp(struct ib_qp *ibqp)
 static inline bool qp_is_user(const struct urxe_qp *qp)
 {
 	return qp->ibqp.uobject;
+}
+
+/* Whose keys the receive work requests of @qp use. */
+static inline struct ib_pd *qp_recv_pd(const struct urxe_qp *qp)
+{
+	return qp->ibqp.srq ? qp->ibqp.srq->pd : qp->ibqp.pd;
 }
 
 static inline enum ib_qp_state qp_state(const struct urxe_qp *qp)

@@ -13,6 +13,7 @@
 #include "opcode.h"
 #include "pkt.h"
 #include "qp.h"
+#include "srq.h"
 
 /* Packets taken in before an acknowledgment that is owed is sent. */
 #define ACK_COALESCE	128
@@ -354,7 +355,7 @@ static int get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
 
 	if (resp->have_rqe)
 		return 0;
-	if (!urxe_rq_pull(&qp->rq, &resp->rqe))
+	if (!urxe_recv_pull(qp, &resp->rqe))
 		return FAIL_RNR;
 	resp->have_rqe = true;
 	if (resp->rqe.status)
@@ -371,7 +372,7 @@ static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	if (pkt->len > resp->rqe.length - resp->length)
 		return fail_rqe(qp, ctx, IB_WC_LOC_LEN_ERR,
 				AETH_NAK_INV_REQ);
-	err = urxe_pkt_to_sg(pkt, qp->ibqp.pd, resp->rqe.sge,
+	err = urxe_pkt_to_sg(pkt, qp_recv_pd(qp), resp->rqe.sge,
 			     resp->rqe.num_sge, resp->length, ctx);
 	if (err && err != -EAGAIN)
 		return fail_rqe(qp, ctx, IB_WC_LOC_PROT_ERR,
@@ -755,6 +756,15 @@ static void on_flush_timer(struct timer_list *timer)
 	urxe_runner_kick(&qp->rq_runner);
 }
 
+/* What an SRQ still has is for other QPs; who takes it down waits for this. */
+static void report_last_wqe(struct urxe_qp *qp)
+{
+	if (qp->resp.last_wqe)
+		return;
+	qp->resp.last_wqe = true;
+	urxe_qp_event(qp, IB_EVENT_QP_LAST_WQE_REACHED);
+}
+
 /* What is posted while this runs is left for the next time: it is bounded. */
 static void flush_rq(struct urxe_qp *qp)
 {
@@ -766,6 +776,10 @@ static void flush_rq(struct urxe_qp *qp)
 	resp->length = 0;
 	if (resp->have_rqe)
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
+	if (qp->ibqp.srq) {
+		report_last_wqe(qp);
+		return;
+	}
 	look_again(qp, n);
 	while (n-- && urxe_rq_pull(&qp->rq, &resp->rqe))
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
@@ -817,6 +831,7 @@ void urxe_resp_reset(struct urxe_qp *qp)
 	resp->unacked = 0;
 	resp->length = 0;
 	resp->have_rqe = false;
+	resp->last_wqe = false;
 	resp->read.active = false;
 	resp->next_res = 0;
 	if (resp->res)

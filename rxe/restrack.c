@@ -9,6 +9,7 @@
 #include "mr.h"
 #include "qp.h"
 #include "restrack.h"
+#include "srq.h"
 
 /* Which way the bytes of a region are reached. */
 static const char *mr_memory(const struct urxe_mr *mr)
@@ -105,5 +106,22 @@ int urxe_fill_res_cq(struct sk_buff *msg, struct ib_cq *ibcq)
 	spin_lock_irqsave(&cq->lock, flags);
 	filled = fill_cq(msg, cq);
 	spin_unlock_irqrestore(&cq->lock, flags);
+	return end_nest(msg, nest, filled);
+}
+
+int urxe_fill_res_srq(struct sk_buff *msg, struct ib_srq *ibsrq)
+{
+	struct nlattr *nest = nla_nest_start(msg, RDMA_NLDEV_ATTR_DRIVER);
+	struct urxe_srq *srq = to_usrq(ibsrq);
+	unsigned long flags;
+	bool filled;
+
+	if (!nest)
+		return -EMSGSIZE;
+	spin_lock_irqsave(&srq->rq.lock, flags);
+	filled = !rdma_nl_put_driver_u32(msg, "posted",
+					 urxe_rq_pending(&srq->rq)) &&
+		 !rdma_nl_put_driver_u32(msg, "limit", srq->limit);
+	spin_unlock_irqrestore(&srq->rq.lock, flags);
 	return end_nest(msg, nest, filled);
 }

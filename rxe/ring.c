@@ -61,6 +61,16 @@ void urxe_ring_free(struct urxe_ring *ring)
 	ring->buf = NULL;
 }
 
+void urxe_ring_copy(const struct urxe_ring *to, const struct urxe_ring *from,
+		    u32 first, u32 num)
+{
+	u32 i;
+
+	for (i = 0; i < num; i++)
+		memcpy(urxe_ring_elem(to, i), urxe_ring_elem(from, first + i),
+		       (size_t)1 << to->shift);
+}
+
 int urxe_mmap(struct ib_ucontext *uctx, struct vm_area_struct *vma)
 {
 	struct rdma_user_mmap_entry *rdma = rdma_user_mmap_entry_get(uctx, vma);

@@ -70,6 +70,16 @@ static inline void *urxe_ring_elem(const struct urxe_ring *ring, u32 index)
 	return ring->buf->data + ((size_t)(index & ring->mask) << ring->shift);
 }
 
+/**
+ * urxe_ring_copy - copy elements to the beginning of another ring
+ * @to: with elements of the same size; no index of it is changed
+ * @first: index in @from
+ *
+ * They are copied unread, whatever the user has put there.
+ */
+void urxe_ring_copy(const struct urxe_ring *to, const struct urxe_ring *from,
+		    u32 first, u32 num);
+
 /* Work rings: the user produces, we consume. */
 
 /* Elements waiting for us: 0 ... mask, whatever the user wrote. */

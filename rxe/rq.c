@@ -4,13 +4,18 @@
  */
 #include "rq.h"
 
+int urxe_rq_ring_alloc(struct urxe_ring *ring, u32 wr, u32 sge)
+{
+	return urxe_ring_alloc(ring, max(wr, 1U),
+			       struct_size_t(struct rxe_recv_wqe, dma.sge, sge));
+}
+
 int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge)
 {
 	spin_lock_init(&rq->lock);
 	rq->max_wr = wr;
 	rq->max_sge = sge;
-	return urxe_ring_alloc(&rq->ring, max(wr, 1U),
-			       struct_size_t(struct rxe_recv_wqe, dma.sge, sge));
+	return urxe_rq_ring_alloc(&rq->ring, wr, sge);
 }
 
 void urxe_rq_exit(struct urxe_rq *rq)
@@ -82,7 +87,7 @@ static void copy_out(struct rxe_recv_wqe *to, const struct ib_recv_wr *wr)
 		};
 }
 
-int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr)
+static int push(struct urxe_rq *rq, const struct ib_recv_wr *wr)
 {
 	struct urxe_ring *ring = &rq->ring;
 	unsigned long flags;
@@ -100,6 +105,38 @@ int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr)
 		/* The element is there before the index says so. */
 		smp_store_release(&ring->buf->producer_index,
 				  (producer + 1) & ring->mask);
+	}
+	spin_unlock_irqrestore(&rq->lock, flags);
+	return err;
+}
+
+int urxe_rq_push_list(struct urxe_rq *rq, const struct ib_recv_wr *wr,
+		      const struct ib_recv_wr **bad_wr)
+{
+	int err = 0;
+
+	for (; wr && !err; wr = wr->next) {
+		err = push(rq, wr);
+		if (err)
+			*bad_wr = wr;
+	}
+	return err;
+}
+
+int urxe_rq_swap(struct urxe_rq *rq, struct urxe_ring *ring)
+{
+	unsigned long flags;
+	int err = -EINVAL;
+	u32 posted;
+
+	spin_lock_irqsave(&rq->lock, flags);
+	posted = urxe_ring_pending(&rq->ring);
+	if (posted <= ring->mask) {
+		urxe_ring_copy(ring, &rq->ring, rq->ring.index, posted);
+		ring->buf->producer_index = posted;
+		swap(rq->ring, *ring);
+		WRITE_ONCE(rq->max_wr, rq->ring.mask);
+		err = 0;
 	}
 	spin_unlock_irqrestore(&rq->lock, flags);
 	return err;

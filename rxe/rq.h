@@ -36,6 +36,9 @@ struct urxe_rq {
 	u32			max_sge;
 };
 
+/* A ring for @wr work requests of @sge entries. Return: 0 or -ENOMEM. May sleep. */
+int urxe_rq_ring_alloc(struct urxe_ring *ring, u32 wr, u32 sge);
+
 /*
  * Also a queue for nothing (@wr 0) has a ring: the stock user library maps it.
  * Return: 0 or -ENOMEM. May sleep.
@@ -52,8 +55,20 @@ bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe);
 /* Work requests posted and not pulled, as far as the ring says. Any context. */
 u32 urxe_rq_pending(const struct urxe_rq *rq);
 
-/* A kernel consumer's post. Return: 0, -ENOMEM, -EINVAL. Any context. */
-int urxe_rq_push(struct urxe_rq *rq, const struct ib_recv_wr *wr);
+/**
+ * urxe_rq_push_list - a kernel consumer's post
+ * @bad_wr: set to the first that is not posted
+ * Return: 0, -ENOMEM, -EINVAL. Any context.
+ */
+int urxe_rq_push_list(struct urxe_rq *rq, const struct ib_recv_wr *wr,
+		      const struct ib_recv_wr **bad_wr);
+
+/**
+ * urxe_rq_swap - go on in another ring, with all that is posted
+ * @ring: the new one, empty; after success the old one
+ * Return: 0; -EINVAL when more is posted than fits. Any context.
+ */
+int urxe_rq_swap(struct urxe_rq *rq, struct urxe_ring *ring);
 
 /* Forget all that is posted. */
 void urxe_rq_reset(struct urxe_rq *rq);

@@ -12,6 +12,7 @@
 #ifndef URXE_H
 #define URXE_H
 
+#include <linux/idr.h>
 #include <linux/netdevice.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -50,6 +51,7 @@ enum urxe_policy {
  * @mr_next: where the next key index is looked for; guarded by @mrs' lock
  * @ahs: user address handles by number
  * @ah_next: likewise for @ahs
+ * @srqs: numbers of SRQs
  * @counters: per CPU, summed on reading
  * @wq: the workers of this link: what may sleep for a QP sleeps here
  * @policy: enum urxe_policy for regions registered from now on
@@ -69,6 +71,7 @@ struct urxe_dev {
 	u32				mr_next;
 	struct xarray			ahs;
 	u32				ah_next;
+	struct ida			srqs;
 	struct urxe_counters __percpu	*counters;
 	struct workqueue_struct		*wq;
 	enum urxe_policy		policy;

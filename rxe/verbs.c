@@ -13,6 +13,7 @@
 #include "port.h"
 #include "qp.h"
 #include "restrack.h"
+#include "srq.h"
 
 /* What librxe asks of the kernel: the rings start with their own description. */
 #define URXE_ABI_VERSION	2
@@ -65,6 +66,7 @@ const struct ib_device_ops urxe_ops = {
 	.fill_res_mr_entry	= urxe_fill_res_mr,
 	.fill_res_cq_entry	= urxe_fill_res_cq,
 	.fill_res_qp_entry	= urxe_fill_res_qp,
+	COMPAT_FILL_RES_SRQ(urxe_fill_res_srq)
 
 	.alloc_ucontext		= alloc_ucontext,
 	.dealloc_ucontext	= dealloc_ucontext,
@@ -88,6 +90,12 @@ const struct ib_device_ops urxe_ops = {
 	.peek_cq		= urxe_peek_cq,
 	.req_notify_cq		= urxe_req_notify_cq,
 
+	.create_srq		= urxe_create_srq,
+	.modify_srq		= urxe_modify_srq,
+	.query_srq		= urxe_query_srq,
+	.destroy_srq		= urxe_destroy_srq,
+	.post_srq_recv		= urxe_post_srq_recv,
+
 	.get_dma_mr		= urxe_get_dma_mr,
 	.reg_user_mr		= urxe_reg_user_mr,
 	.rereg_user_mr		= urxe_rereg_user_mr,
@@ -106,5 +114,6 @@ const struct ib_device_ops urxe_ops = {
 	INIT_RDMA_OBJ_SIZE(ib_cq, urxe_cq, ibcq),
 	INIT_RDMA_OBJ_SIZE(ib_pd, urxe_pd, ibpd),
 	INIT_RDMA_OBJ_SIZE(ib_qp, urxe_qp, ibqp),
+	INIT_RDMA_OBJ_SIZE(ib_srq, urxe_srq, ibsrq),
 	INIT_RDMA_OBJ_SIZE(ib_ucontext, urxe_ucontext, ibuc),
 };
