@@ -3,8 +3,8 @@
  * scribble DEVICE GID_INDEX DEVICE GID_INDEX SECONDS SEED: write at random over all
  * that the driver shares with user space while the driver works on it.
  *
- * Again and again a child process connects two queue pairs, posts a set of good
- * work requests through libibverbs, takes a picture of the rings, and then
+ * Again and again a child process connects two queue pairs, one of them with a
+ * shared receive queue, posts a set of good work requests through libibverbs, takes a picture of the rings, and then
  *	- puts elements of the picture back, some of their bits flipped, moves the
  *	  indices somewhere, and rings the doorbell by itself (libibverbs would
  *	  trip over its own rings),
@@ -46,6 +46,7 @@ struct side {
 	struct ibv_pd *pd;
 	struct ibv_cq *cq;
 	struct ibv_mr *mr;
+	struct ibv_srq *srq;
 	struct ibv_qp *qp;
 	union ibv_gid gid;
 	int gid_index;
@@ -95,11 +96,20 @@ static void side_open(struct side *side, const char *name, int gid_index)
 		die("pd, cq, mr");
 }
 
+static void side_make_srq(struct side *side)
+{
+	struct ibv_srq_init_attr init = { .attr = { DEPTH, 4, 0 } };
+
+	side->srq = ibv_create_srq(side->pd, &init);
+	if (!side->srq)
+		die("ibv_create_srq");
+}
+
 static void side_make_qp(struct side *side)
 {
 	struct ibv_qp_init_attr init = {
 		.send_cq = side->cq, .recv_cq = side->cq, .qp_type = IBV_QPT_RC,
-		.cap = { DEPTH, DEPTH, 4, 4, 64 },
+		.srq = side->srq, .cap = { DEPTH, DEPTH, 4, 4, 64 },
 	};
 
 	side->qp = ibv_create_qp(side->pd, &init);
@@ -166,7 +176,10 @@ static void side_post(struct side *side, const struct side *peer)
 	unsigned int i;
 
 	for (i = 0; i < DEPTH; i++)
-		ibv_post_recv(side->qp, &recv, &bad_recv);
+		if (side->srq)
+			ibv_post_srq_recv(side->srq, &recv, &bad_recv);
+		else
+			ibv_post_recv(side->qp, &recv, &bad_recv);
 	for (i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++) {
 		wr.opcode = opcodes[i];
 		wr.send_flags = i & 1 ? IBV_SEND_SIGNALED : 0;
@@ -331,6 +344,8 @@ static void quit(struct side *sides, uint64_t *dice)
 			die("ibv_destroy_qp");
 		if (ibv_dereg_mr(sides[i].mr))
 			die("ibv_dereg_mr");
+		if (sides[i].srq && ibv_destroy_srq(sides[i].srq))
+			die("ibv_destroy_srq");
 	}
 	_exit(0);
 }
@@ -347,6 +362,7 @@ static void child(char **argv, uint64_t seed)
 	signal(SIGBUS, fault);
 	side_open(&sides[0], argv[1], atoi(argv[2]));
 	side_open(&sides[1], argv[3], atoi(argv[4]));
+	side_make_srq(&sides[1]);
 	for (i = 0; i < 2; i++)
 		side_make_qp(&sides[i]);
 	for (i = 0; i < 2; i++)

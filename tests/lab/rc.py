@@ -13,6 +13,7 @@ from pyverbs.device import Context
 from pyverbs.mr import MR
 from pyverbs.pd import PD
 from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
+from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 
 from lab import enums as e
@@ -66,11 +67,12 @@ class Node(Side):
     depth, sges and inline are the queue pair's capacities, access the rights of
     the region, cqe the size of each completion queue. With channel the
     completion queues have one. The receive queue has a completion queue of its
-    own: self.rcq."""
+    own: self.rcq. With srq, its depth, the queue pair shares self.srq."""
 
     # pylint: disable=super-init-not-called,too-many-arguments
     def __init__(self, end, size=1 << 20, ipv6=False, depth=64, sges=4, inline=64,
-                 access=ACCESS, sq_sig_all=0, cqe=None, channel=False, memory=None):
+                 access=ACCESS, sq_sig_all=0, cqe=None, channel=False, memory=None,
+                 srq=None):
         self.end = end
         self.address = end.ipv6 if ipv6 else end.ipv4
         before = event_fds()
@@ -90,8 +92,10 @@ class Node(Side):
         self.mr = MR(self.pd, self.memory.size, access, address=self.memory.address)
         self.cap = QPCap(max_send_wr=depth, max_recv_wr=depth, max_send_sge=sges,
                          max_recv_sge=sges, max_inline_data=inline)
+        self.srq = SRQ(self.pd, SrqInitAttr(SrqAttr(max_wr=srq, max_sge=sges))) \
+            if srq else None
         self.init = QPInitAttr(qp_type=e.IBV_QPT_RC, scq=self.cq, rcq=self.rcq,
-                               cap=self.cap, sq_sig_all=sq_sig_all)
+                               srq=self.srq, cap=self.cap, sq_sig_all=sq_sig_all)
         self.qp = QP(self.pd, self.init)
         self.pending, self.rpending = [], []
 
@@ -147,6 +151,11 @@ class Node(Side):
         elif peer:
             request.set_wr_rdma(*peer)
         self.qp.post_send(request)
+
+    def post_shared(self, offset, length, wr_id=0):
+        """As post_receive(), on the shared receive queue."""
+        self.srq.post_recv(RecvWR(wr_id=wr_id, num_sge=1,
+                                  sg=[self.sge(offset, length)]))
 
     def poll_receive(self, count=1, seconds=20, check=True):
         """As poll(), for the receive queue."""
@@ -213,8 +222,8 @@ class Node(Side):
         self.qp.modify(QPAttr(qp_state=e.IBV_QPS_ERR), e.IBV_QP_STATE)
 
     def close(self):
-        for thing in (self.qp, self.mr, self.cq, self.rcq, *self.channels, self.pd,
-                      self.context):
+        for thing in (self.qp, self.srq, self.mr, self.cq, self.rcq, *self.channels,
+                      self.pd, self.context):
             if thing is not None:
                 thing.close()
         self.memory.close()
@@ -225,7 +234,7 @@ class Two:
     side only are given as a={...} or b={...}; psns is (a's, b's)."""
 
     MAKING = {"size", "ipv6", "depth", "sges", "inline", "sq_sig_all", "cqe",
-              "channel", "memory"}
+              "channel", "memory", "srq"}
 
     def __init__(self, pair, a=None, b=None, psns=(0, 0), connect=True, **both):
         self.options = [dict(both, **(one or {})) for one in (a, b)]
