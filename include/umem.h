@@ -163,6 +163,33 @@ int umem_write_nowait(struct umem *umem, size_t off, const void *src,
 		      size_t len);
 
 /**
+ * umem_move_nowait - copy from one range straight into another
+ * @dst: where to
+ * @doff: offset of the first byte there
+ * @src: where from
+ * @soff: likewise
+ * @len: bytes, at most INT_MAX
+ *
+ * Never sleeps, and takes no buffer in between: one of the two must be pinned, or
+ * resident while the caller runs on the other one's owner.
+ *
+ * Context: any but hard interrupt and NMI.
+ * Return: 0; -EFAULT (out of a range, read-only); -EAGAIN when it has to be done in
+ * two steps, which says nothing about either range.
+ */
+int umem_move_nowait(struct umem *dst, size_t doff, struct umem *src,
+		     size_t soff, size_t len);
+
+/**
+ * umem_at_hand - could a _nowait accessor read a range here, as far as we know?
+ * @off: offset of the first byte
+ * @len: bytes, not 0, in the range
+ *
+ * A hint, true or not a moment later. Context: any but hard interrupt and NMI.
+ */
+bool umem_at_hand(struct umem *umem, size_t off, size_t len);
+
+/**
  * umem_read_iter, umem_write_iter - the same with an iov_iter at the other end
  * @iter: of kernel memory (ITER_KVEC or ITER_BVEC), with @len bytes left at
  *	  least; advanced by what was moved, even on failure

@@ -55,6 +55,9 @@ void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 		    size_t off, size_t len, enum umem_dir dir);
 int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
 		       enum umem_dir dir);
+int umem_resident_exchange(struct umem *umem, size_t off, unsigned long user,
+			   size_t len, enum umem_dir dir);
+bool umem_resident_covers(struct umem *umem, size_t off, size_t len);
 int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
 			 u64 a, u64 b, u64 *old);
 unsigned long umem_resident_count(const struct umem *umem);
@@ -74,6 +77,19 @@ static inline int umem_resident_copy(struct umem *umem, size_t off, void *buf,
 				     size_t len, enum umem_dir dir)
 {
 	return -EAGAIN;
+}
+
+static inline int umem_resident_exchange(struct umem *umem, size_t off,
+					 unsigned long user, size_t len,
+					 enum umem_dir dir)
+{
+	return -EAGAIN;
+}
+
+static inline bool umem_resident_covers(struct umem *umem, size_t off,
+					size_t len)
+{
+	return false;
 }
 
 static inline int umem_resident_atomic(struct umem *umem, size_t off,

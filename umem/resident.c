@@ -32,6 +32,7 @@
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "private.h"
 
@@ -331,31 +332,96 @@ void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 	}
 }
 
+/* The other end of a copy: kernel memory, or user memory of who runs. */
+struct far_end {
+	void		*kernel;
+	void __user	*user;
+};
+
+/* Return: 0; -EAGAIN when the user memory is not there without a fault. */
+static int exchange_page(struct page *page, size_t at, struct far_end far, size_t n,
+		     enum umem_dir dir)
+{
+	void *addr = page_address(page) + at;
+	unsigned long left = 0;
+
+	if (far.kernel)
+		memcpy(dir == TO_USER ? addr : far.kernel,
+		       dir == TO_USER ? far.kernel : addr, n);
+	else if (dir == TO_USER)
+		left = __copy_from_user_inatomic(addr, far.user, n);
+	else
+		left = __copy_to_user_inatomic(far.user, addr, n);
+	return left ? -EAGAIN : 0;
+}
+
 /* Any context but hard interrupt. Return: 0; -EAGAIN for a page not noted. */
-int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
-		       enum umem_dir dir)
+static int copy_pages(struct umem *umem, size_t off, struct far_end far,
+		      size_t len, enum umem_dir dir)
 {
 	struct umem_resident *r = resident_of(umem);
 	unsigned long addr = umem->addr + off;
 	struct page *page;
+	int err = -EAGAIN;
 	size_t at, n;
 
 	if (!r)
-		return -EAGAIN;
-	for (; len; addr += n, buf += n, len -= n) {
+		return err;
+	for (; len; addr += n, len -= n) {
 		at = offset_in_page(addr);
 		n = min_t(size_t, len, PAGE_SIZE - at);
 		read_lock_bh(&r->lock);
 		page = find(r, addr >> PAGE_SHIFT, dir);
-		if (page && dir == TO_USER)
-			memcpy_to_page(page, at, buf, n);
-		else if (page)
-			memcpy_from_page(buf, page, at, n);
+		err = page ? exchange_page(page, at, far, n, dir) : -EAGAIN;
 		read_unlock_bh(&r->lock);
-		if (!page)
-			return -EAGAIN;
+		if (err)
+			break;
+		if (far.kernel)
+			far.kernel += n;
+		else
+			far.user += n;
 	}
-	return 0;
+	return err;
+}
+
+int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
+		       enum umem_dir dir)
+{
+	return copy_pages(umem, off, (struct far_end){ .kernel = buf }, len,
+			  dir);
+}
+
+/*
+ * As umem_resident_copy(), with user memory of who runs at @user at the other end.
+ * access_ok() comes after page faults are off: it may complain about softirq.
+ */
+int umem_resident_exchange(struct umem *umem, size_t off, unsigned long user,
+			   size_t len, enum umem_dir dir)
+{
+	struct far_end far = { .user = (void __user *)user };
+	int err = -EAGAIN;
+
+	pagefault_disable();
+	if (access_ok(far.user, len))
+		err = copy_pages(umem, off, far, len, dir);
+	pagefault_enable();
+	return err;
+}
+
+/* Are all pages of the range noted, at least for reading? */
+bool umem_resident_covers(struct umem *umem, size_t off, size_t len)
+{
+	struct umem_resident *r = resident_of(umem);
+	unsigned long vpn = (umem->addr + off) >> PAGE_SHIFT;
+	unsigned long last = (umem->addr + off + len - 1) >> PAGE_SHIFT;
+
+	if (!r)
+		return false;
+	read_lock_bh(&r->lock);
+	while (vpn <= last && find(r, vpn, FROM_USER))
+		vpn++;
+	read_unlock_bh(&r->lock);
+	return vpn > last;
 }
 
 /* As umem_resident_copy(). */
