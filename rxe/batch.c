@@ -3,11 +3,10 @@
  * Filling and sending batches.
  *
  * Headers of IP and UDP stand in the skb's linear part, packets in page
- * fragments, one packet never in two. The fragments come from a pool per CPU.
+ * fragments, one packet never in two.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
-#include <linux/local_lock.h>
 #include <linux/udp.h>
 #include <net/ip.h>
 #include <net/ip6_checksum.h>
@@ -17,55 +16,46 @@
 
 #include "batch.h"
 #include "counters.h"
+#include "frag.h"
 #include "icrc.h"
 #include "ns.h"
 #include "opcode.h"
 #include "path.h"
 #include "qp.h"
+#include "ref.h"
+#include "rx.h"
 #include "trace.h"
 
-/* Where packets are written; used with bottom halves off. */
-static DEFINE_PER_CPU(struct page_frag, frags);
-
-void urxe_batch_exit(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct page_frag *frag = per_cpu_ptr(&frags, cpu);
-
-		if (frag->page)
-			put_page(frag->page);
-		frag->page = NULL;
-	}
-}
-
 void urxe_batch_init(struct urxe_batch *batch, struct urxe_qp *qp,
-		     const struct urxe_ctx *ctx)
+		     struct urxe_ctx *ctx)
 {
 	*batch = (struct urxe_batch){
 		.qp = qp,
+		.ctx = ctx,
 		.gfp = ctx->may_sleep ? GFP_KERNEL : GFP_ATOMIC | __GFP_NOWARN,
 	};
 }
 
-/* Take @batch->len bytes of memory, with a reference to its page. */
-static bool frag_take(struct urxe_batch *batch)
+/*
+ * Look up where the batch goes; once, which is a turn's worth of time at most. The
+ * number says whether the receiver is one of ours (see intake.c).
+ */
+static void aim(struct urxe_batch *batch)
 {
-	struct page_frag *frag;
-	bool ok;
+	struct urxe_qp *qp = batch->qp;
 
-	local_bh_disable();
-	frag = this_cpu_ptr(&frags);
-	ok = skb_page_frag_refill(batch->len, frag, GFP_ATOMIC | __GFP_NOWARN);
-	if (ok) {
-		batch->page = frag->page;
-		batch->off = frag->offset;
-		frag->offset += batch->len;
-		get_page(frag->page);
-	}
-	local_bh_enable();
-	return ok;
+	if (batch->aimed)
+		return;
+	batch->aimed = true;
+	batch->dst = urxe_path_route(qp->dev, &qp->path);
+	batch->local = batch->dst && qp->attr.dest_qp_num >= URXE_MIN_QPN &&
+		       urxe_path_is_local(&qp->path, batch->dst);
+}
+
+bool urxe_batch_is_local(struct urxe_batch *batch)
+{
+	aim(batch);
+	return batch->local;
 }
 
 static unsigned int headroom(const struct urxe_path *path)
@@ -73,11 +63,13 @@ static unsigned int headroom(const struct urxe_path *path)
 	return MAX_HEADER + urxe_path_ip_len(path) + sizeof(struct udphdr);
 }
 
-static bool batch_open(struct urxe_batch *batch)
+/* @room: for what follows the headers in the linear part */
+static bool batch_open(struct urxe_batch *batch, u32 room)
 {
 	struct urxe_path *path = &batch->qp->path;
 
-	batch->skb = alloc_skb(headroom(path), batch->gfp);
+	aim(batch);
+	batch->skb = alloc_skb(headroom(path) + room, batch->gfp);
 	if (!batch->skb)
 		return false;
 	skb_reserve(batch->skb, headroom(path));
@@ -85,6 +77,7 @@ static bool batch_open(struct urxe_batch *batch)
 	batch->pkt_len = batch->len;
 	batch->count = 0;
 	batch->closed = false;
+	batch->icrc.len = 0;
 	urxe_path_push_headers(path, batch->skb, batch->ip_id);
 	return true;
 }
@@ -96,96 +89,6 @@ static bool may_join(const struct urxe_batch *batch)
 	       batch->count < URXE_BATCH_PKTS &&
 	       batch->skb->data_len + batch->len <= URXE_BATCH_BYTES &&
 	       skb_shinfo(batch->skb)->nr_frags < MAX_SKB_FRAGS;
-}
-
-static struct urxe_bth *write_bth(const struct urxe_batch *batch, u8 opcode,
-				  u8 pad, u32 psn)
-{
-	struct urxe_bth *bth = page_address(batch->page) + batch->off;
-
-	bth->opcode = opcode;
-	bth->flags = BTH_MIG | pad << BTH_PAD_SHIFT;
-	bth->pkey = htons(URXE_PKEY);
-	bth->qpn = htonl(batch->qp->attr.dest_qp_num);
-	bth->apsn = htonl(psn);
-	memset((u8 *)bth + batch->len - URXE_ICRC_LEN - pad, 0, pad);
-	return bth;
-}
-
-struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
-				   u32 payload, u32 psn)
-{
-	u8 pad = -payload & 3;
-
-	batch->len = urxe_hdr_len(opcode) + payload + pad + URXE_ICRC_LEN;
-	if (batch->skb && !may_join(batch))
-		urxe_batch_send(batch);
-	if (!batch->skb && !batch_open(batch))
-		goto nomem;
-	if (!frag_take(batch))
-		goto nomem;
-	return write_bth(batch, opcode, pad, psn);
-
-nomem:
-	urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
-	return NULL;
-}
-
-static u32 icrc_start(const struct urxe_batch *batch,
-		      const struct urxe_bth *bth)
-{
-	u16 udp_len = batch->len + sizeof(struct udphdr);
-
-	if (batch->skb->protocol == htons(ETH_P_IP))
-		return urxe_icrc_start4(ip_hdr(batch->skb),
-					batch->ip_id + batch->count, udp_len,
-					bth);
-	return urxe_icrc_start6(ipv6_hdr(batch->skb), udp_len, bth);
-}
-
-static void write_icrc(const struct urxe_batch *batch)
-{
-	void *pkt = page_address(batch->page) + batch->off;
-	u32 len = batch->len - URXE_ICRC_LEN;
-	u32 crc = icrc_start(batch, pkt);
-	__le32 icrc;
-
-	crc = urxe_icrc_update(crc, pkt + sizeof(struct urxe_bth),
-			       len - sizeof(struct urxe_bth));
-	icrc = urxe_icrc_final(crc);
-	memcpy(pkt + len, &icrc, sizeof(icrc));
-}
-
-/* Append the packet's memory, as part of the last fragment where they touch. */
-static void add_frag(struct urxe_batch *batch)
-{
-	struct sk_buff *skb = batch->skb;
-	int n = skb_shinfo(skb)->nr_frags;
-
-	if (skb_can_coalesce(skb, n, batch->page, batch->off)) {
-		skb_frag_size_add(&skb_shinfo(skb)->frags[n - 1], batch->len);
-		put_page(batch->page);
-	} else {
-		skb_fill_page_desc(skb, n, batch->page, batch->off, batch->len);
-	}
-	skb->len += batch->len;
-	skb->data_len += batch->len;
-	skb->truesize += batch->len;
-	batch->page = NULL;
-}
-
-void urxe_batch_commit(struct urxe_batch *batch)
-{
-	write_icrc(batch);
-	add_frag(batch);
-	batch->count++;
-	batch->closed = batch->len < batch->pkt_len;
-}
-
-void urxe_batch_cancel(struct urxe_batch *batch)
-{
-	put_page(batch->page);
-	batch->page = NULL;
 }
 
 /* A UDP checksum is what segmentation goes by; a single packet needs none. */
@@ -217,34 +120,185 @@ static int xmit(struct net *net, struct sk_buff *skb)
 	return ip_local_out(net, NULL, skb);
 }
 
-void urxe_batch_send(struct urxe_batch *batch)
+static void count_batch(const struct urxe_batch *batch, u32 bytes)
 {
 	struct urxe_dev *dev = batch->qp->dev;
-	struct sk_buff *skb = batch->skb;
-	struct dst_entry *dst;
+
+	urxe_count_add(dev, URXE_CNT_TX_PKTS, batch->count);
+	urxe_count_add(dev, URXE_CNT_TX_BYTES, bytes);
+	urxe_count(dev, URXE_CNT_TX_BATCHES);
+	trace_urxe_tx(batch->qp, batch->count, bytes);
+}
+
+static void to_wire(struct urxe_batch *batch, struct sk_buff *skb)
+{
+	struct urxe_dev *dev = batch->qp->dev;
 	int err;
 
-	batch->skb = NULL;
-	if (!skb)
-		return;
-	dst = batch->count ? urxe_path_route(dev, &batch->qp->path) : NULL;
-	if (!dst) {
-		urxe_count_add(dev, URXE_CNT_SEND_ERR, batch->count);
-		kfree_skb(skb);
-		return;
-	}
-	urxe_count_add(dev, URXE_CNT_TX_PKTS, batch->count);
-	urxe_count_add(dev, URXE_CNT_TX_BYTES, skb->data_len);
-	urxe_count(dev, URXE_CNT_TX_BATCHES);
-	trace_urxe_tx(batch->qp, batch->count, skb->data_len);
 	urxe_path_set_length(skb);
 	if (batch->count > 1)
 		set_gso(batch, skb);
-	skb_dst_set(skb, dst);
-	skb->dev = dst->dev;
+	skb_dst_set(skb, dst_clone(batch->dst));
+	skb->dev = batch->dst->dev;
 	skb->priority = rt_tos2priority(batch->qp->path.av.tclass);
-	urxe_handle_charge(batch->qp->handle, skb);
 	err = xmit(dev->ns->net, skb);
 	if (net_xmit_eval(err))
 		urxe_count(dev, URXE_CNT_SEND_ERR);
+}
+
+static void to_peer(struct urxe_batch *batch, struct sk_buff *skb)
+{
+	struct urxe_qp *qp = batch->qp;
+	struct urxe_qp *peer = urxe_qp_get(qp->dev->ns->net,
+					   qp->attr.dest_qp_num);
+
+	if (!peer) {
+		urxe_count(qp->dev, URXE_CNT_DROP_NO_QP);
+		kfree_skb(skb);
+		return;
+	}
+	urxe_rx_local(peer, skb, batch->request,
+		      (struct urxe_run){ .seg = batch->pkt_len,
+					 .ref = batch->ref }, batch->ctx);
+}
+
+/* Send what is there; more may follow. */
+static void flush(struct urxe_batch *batch)
+{
+	struct sk_buff *skb = batch->skb;
+
+	batch->skb = NULL;
+	if (!batch->count || !batch->dst) {
+		urxe_count_add(batch->qp->dev, URXE_CNT_SEND_ERR, batch->count);
+		kfree_skb(skb);
+		return;
+	}
+	count_batch(batch, batch->ref ? batch->ref->wire_len : skb->data_len);
+	urxe_handle_charge(batch->qp->handle, skb);
+	if (batch->local)
+		to_peer(batch, skb);
+	else
+		to_wire(batch, skb);
+}
+
+static void *packet(const struct urxe_batch *batch)
+{
+	return page_address(batch->frag.page) + batch->frag.offset;
+}
+
+static void write_bth(const struct urxe_batch *batch, struct urxe_bth *bth,
+		      u8 opcode, u8 pad, u32 psn)
+{
+	bth->opcode = opcode;
+	bth->flags = BTH_MIG | pad << BTH_PAD_SHIFT;
+	bth->pkey = htons(URXE_PKEY);
+	bth->qpn = htonl(batch->qp->attr.dest_qp_num);
+	bth->apsn = htonl(psn);
+}
+
+struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
+				   u32 payload, u32 psn)
+{
+	u8 pad = -payload & 3;
+	struct urxe_bth *bth;
+
+	batch->len = urxe_hdr_len(opcode) + payload + pad + URXE_ICRC_LEN;
+	if (batch->skb && !may_join(batch))
+		flush(batch);
+	if (!batch->skb && !batch_open(batch, 0))
+		goto nomem;
+	if (!urxe_frag_need(&batch->frag, batch->len, batch->gfp))
+		goto nomem;
+	batch->request = urxe_traits(opcode) & OP_REQUEST;
+	bth = packet(batch);
+	write_bth(batch, bth, opcode, pad, psn);
+	memset((u8 *)bth + batch->len - URXE_ICRC_LEN - pad, 0, pad);
+	return bth;
+
+nomem:
+	urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+	return NULL;
+}
+
+static void write_icrc(struct urxe_batch *batch)
+{
+	struct urxe_bth *bth = packet(batch);
+	u32 len = batch->len - URXE_ICRC_LEN;
+	__le32 icrc;
+	u32 crc;
+
+	crc = urxe_icrc(&batch->icrc, batch->skb, batch->ip_id + batch->count,
+			bth, batch->len);
+	crc = urxe_icrc_update(crc, bth + 1, len - sizeof(*bth));
+	icrc = urxe_icrc_final(crc);
+	memcpy((u8 *)bth + len, &icrc, sizeof(icrc));
+}
+
+/* Append the packet's memory, as part of the last fragment where they touch. */
+static void add_frag(struct urxe_batch *batch)
+{
+	struct page_frag *frag = &batch->frag;
+	struct sk_buff *skb = batch->skb;
+	int n = skb_shinfo(skb)->nr_frags;
+
+	if (skb_can_coalesce(skb, n, frag->page, frag->offset)) {
+		skb_frag_size_add(&skb_shinfo(skb)->frags[n - 1], batch->len);
+	} else {
+		get_page(frag->page);
+		skb_fill_page_desc(skb, n, frag->page, frag->offset,
+				   batch->len);
+	}
+	frag->offset += batch->len;
+	skb->len += batch->len;
+	skb->data_len += batch->len;
+	skb->truesize += batch->len;
+}
+
+void urxe_batch_commit(struct urxe_batch *batch)
+{
+	if (!batch->local)
+		write_icrc(batch);
+	add_frag(batch);
+	batch->count++;
+	batch->closed = batch->len < batch->pkt_len;
+}
+
+struct urxe_bth *urxe_batch_ref(struct urxe_batch *batch, u8 opcode, u32 psn,
+				u32 num_sge)
+{
+	struct urxe_bth *bth;
+
+	batch->len = urxe_hdr_len(opcode);
+	if (batch->skb)
+		flush(batch);
+	if (!batch_open(batch, batch->len + urxe_ref_room(num_sge))) {
+		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+		return NULL;
+	}
+	batch->request = urxe_traits(opcode) & OP_REQUEST;
+	bth = skb_put(batch->skb, batch->len);
+	write_bth(batch, bth, opcode, 0, psn);
+	batch->ref = urxe_ref_of(batch->skb);
+	return bth;
+}
+
+/* Every packet has a BTH and an ICRC, and the last one is padded. */
+void urxe_batch_commit_ref(struct urxe_batch *batch)
+{
+	const u32 each = sizeof(struct urxe_bth) + URXE_ICRC_LEN;
+	struct urxe_ref *ref = batch->ref;
+
+	ref->wire_len = batch->len + URXE_ICRC_LEN + ALIGN(ref->len, 4) +
+			(ref->packets - 1) * each;
+	batch->count = ref->packets;
+	flush(batch);
+	batch->ref = NULL;
+}
+
+void urxe_batch_send(struct urxe_batch *batch)
+{
+	if (batch->skb)
+		flush(batch);
+	urxe_frag_return(&batch->frag);
+	dst_release(batch->dst);
 }

@@ -3,16 +3,22 @@
  * Outgoing packets, in batches: a run of packets that differ in nothing that the
  * network stack looks at, sent as one UDP-GSO skb. On the wire each is a RoCEv2
  * packet of its own. One packet is the special case.
+ *
+ * A peer on this same host gets the batch as it is, and without an ICRC: there is
+ * no wire in between.
  */
 #ifndef URXE_BATCH_H
 #define URXE_BATCH_H
 
+#include <linux/mm_types_task.h>
 #include <linux/skbuff.h>
 
 #include "hdr.h"
+#include "icrc.h"
 #include "runner.h"
 
 struct urxe_qp;
+struct urxe_ref;
 
 /* Packets in a batch: what any receiver's GRO and any NIC's USO takes. */
 #define URXE_BATCH_PKTS		64
@@ -22,31 +28,44 @@ struct urxe_qp;
 /**
  * struct urxe_batch - a batch being filled, on the stack of a runner
  * @qp: whose
+ * @ctx: of the runner
  * @skb: headers are there, packets are added to it; NULL when empty
  * @gfp: how memory may be had here
+ * @aimed: @dst and @local are known
+ * @local: the receiver is one of our QPs in this same namespace
+ * @dst: the route, held; NULL when there is none
  * @ip_id: identification of the first packet
  * @pkt_len: UDP payload of the first packet; only the last may be shorter
  * @count: packets in @skb
  * @closed: the last one was shorter: nothing may follow
- * @page: memory of the packet being written
- * @off: where it begins there
- * @len: its bytes, ICRC included
+ * @request: its packets are requests
+ * @ref: payload of the packet being made, when it is referred to
+ * @icrc: what the ICRCs of @skb have in common
+ * @frag: the packet being written begins at its offset
+ * @len: bytes of that packet, ICRC included
  */
 struct urxe_batch {
-	struct urxe_qp	*qp;
-	struct sk_buff	*skb;
-	gfp_t		gfp;
-	u16		ip_id;
-	u16		pkt_len;
-	u16		count;
-	bool		closed;
-	struct page	*page;
-	u32		off;
-	u32		len;
+	struct urxe_qp		*qp;
+	struct urxe_ctx		*ctx;
+	struct sk_buff		*skb;
+	gfp_t			gfp;
+	bool			aimed;
+	bool			local;
+	struct dst_entry	*dst;
+	u16			ip_id;
+	u16			pkt_len;
+	u16			count;
+	bool			closed;
+	bool			request;
+	struct urxe_ref		*ref;
+	struct urxe_icrc	icrc;
+	struct page_frag	frag;
+	u32			len;
 };
 
+/* Each is to end with urxe_batch_send(). */
 void urxe_batch_init(struct urxe_batch *batch, struct urxe_qp *qp,
-		     const struct urxe_ctx *ctx);
+		     struct urxe_ctx *ctx);
 
 /**
  * urxe_batch_packet - begin a packet
@@ -56,8 +75,7 @@ void urxe_batch_init(struct urxe_batch *batch, struct urxe_qp *qp,
  * @psn: of the packet
  *
  * The BTH and the pad are written, ACK request and SE bits clear. The caller
- * writes extended headers and payload, then calls urxe_batch_commit() or
- * urxe_batch_cancel().
+ * writes extended headers and payload, then calls urxe_batch_commit().
  *
  * Return: the BTH; the extended headers follow it, then the payload. NULL when
  * there is no memory.
@@ -74,13 +92,28 @@ static inline void *urxe_bth_ext(struct urxe_bth *bth)
 /* Finish the packet: the ICRC, and into the skb. */
 void urxe_batch_commit(struct urxe_batch *batch);
 
-/* Forget the packet. */
-void urxe_batch_cancel(struct urxe_batch *batch);
+/* Is the receiver on this host? */
+bool urxe_batch_is_local(struct urxe_batch *batch);
 
-/* Send what is there. Context: process or softirq. */
+/**
+ * urxe_batch_ref - begin a packet whose payload is referred to
+ * @batch: one for which urxe_batch_is_local(); what it has is sent first
+ * @opcode: of the packet
+ * @psn: its first
+ * @num_sge: entries that the reference is to have
+ *
+ * As urxe_batch_packet(), but the caller fills in @batch->ref instead of writing
+ * payload, and calls urxe_batch_commit_ref(), which also sends it.
+ */
+struct urxe_bth *urxe_batch_ref(struct urxe_batch *batch, u8 opcode, u32 psn,
+				u32 num_sge);
+void urxe_batch_commit_ref(struct urxe_batch *batch);
+
+/*
+ * To forget the packet instead takes nothing: the next one is written in its place.
+ */
+
+/* Send what is there; the batch is over. Context: process or softirq. */
 void urxe_batch_send(struct urxe_batch *batch);
-
-/* At the end of the module: give back what the pools hold. */
-void urxe_batch_exit(void);
 
 #endif /* URXE_BATCH_H */

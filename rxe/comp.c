@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "mr.h"
 #include "pkt.h"
+#include "ref.h"
 #include "req.h"
 
 static const u8 wc_opcodes[] = {
@@ -231,11 +232,11 @@ static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		on_nak(qp, syndrome);
 }
 
-/* Bytes that the response at @una_psn has to carry. */
+/* Bytes that @n responses from @off on have to carry. */
 static u32 response_len(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
-			u32 off)
+			u32 off, u32 n)
 {
-	return wqe->kind == WQE_READ ? min(qp->mtu, wqe->length - off) : 0;
+	return wqe->kind == WQE_READ ? min(n * qp->mtu, wqe->length - off) : 0;
 }
 
 static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
@@ -245,18 +246,18 @@ static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 	u32 off = nth * qp->mtu;
 	int err = 0;
 
-	if (wqe->kind == WQE_ATOMIC ||
-	    pkt->len != response_len(qp, wqe, off))
+	if (wqe->kind == WQE_ATOMIC || pkt->packets > wqe->packets - nth ||
+	    pkt->len != response_len(qp, wqe, off, pkt->packets))
 		return -EBADMSG;
 	if (pkt->len)
 		err = urxe_pkt_to_sg(pkt, qp->ibqp.pd, wqe->sge, wqe->num_sge,
 				     off, ctx);
 	if (err)
 		return err;
-	if (nth == wqe->packets - 1)
+	if (nth + pkt->packets == wqe->packets)
 		wqe_done(qp, wqe, index);
 	else
-		move_una(qp, psn_add(pkt->psn, 1));
+		move_una(qp, psn_add(pkt->psn, pkt->packets));
 	return 0;
 }
 
@@ -275,6 +276,23 @@ static int atomic_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 	if (!err)
 		wqe_done(qp, wqe, index);
 	return err;
+}
+
+/*
+ * The bytes that a response refers to can't be had here: ask again, and for bytes.
+ * What is behind it in the queue is then no news.
+ */
+static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+
+	urxe_count(qp->dev, URXE_CNT_REFUSED);
+	if (sender) {
+		set_bit(0, &sender->resp.refused);
+		urxe_qp_put(sender);
+	}
+	urxe_req_rewind(qp);
+	qp->req.rewound = true;
 }
 
 /* An answer with something in it belongs to the WQE at its PSN and no other. */
@@ -300,6 +318,10 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		err = read_response(qp, wqe, index, pkt, ctx);
 	if (err == -EAGAIN)
 		return err;
+	if (err == URXE_NO_SOURCE) {
+		refuse(qp, pkt);
+		return 0;
+	}
 	urxe_complete_ready(qp);
 	if (err)
 		urxe_req_fail(qp, err == -EBADMSG ? IB_WC_BAD_RESP_ERR :

@@ -28,6 +28,7 @@ static const struct rdma_stat_desc descs[] = {
 	[URXE_CNT_RX_DUPLICATE].name		= "rx_duplicate",
 	[URXE_CNT_WORKER].name			= "worker_handover",
 	[URXE_CNT_INPLACE].name			= "in_place",
+	[URXE_CNT_REFUSED].name			= "reference_refused",
 	[URXE_CNT_CQE].name			= "completions",
 	[URXE_CNT_CQ_EVENT].name		= "completion_events",
 	[URXE_CNT_SEND_ERR].name		= "tx_stack_error",

@@ -34,6 +34,7 @@ enum urxe_counter {
 	URXE_CNT_RX_DUPLICATE,
 	URXE_CNT_WORKER,		/* -EAGAIN: handed to the worker */
 	URXE_CNT_INPLACE,		/* payload moved where it was met */
+	URXE_CNT_REFUSED,		/* same host: sent again with its bytes */
 	URXE_CNT_CQE,
 	URXE_CNT_CQ_EVENT,
 	URXE_CNT_SEND_ERR,		/* the stack would not take a batch */

@@ -76,8 +76,7 @@ void urxe_handle_put(struct urxe_handle *handle)
 	kref_put(&handle->ref, release);
 }
 
-/* The QP, with a reference, if it is still there. */
-static struct urxe_qp *handle_qp(struct urxe_handle *handle)
+struct urxe_qp *urxe_handle_qp(struct urxe_handle *handle)
 {
 	unsigned long flags;
 	struct urxe_qp *qp;
@@ -98,7 +97,7 @@ struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn)
 	rcu_read_lock();
 	handle = xa_load(&handles, qpn);
 	if (handle)
-		qp = handle_qp(handle);
+		qp = urxe_handle_qp(handle);
 	rcu_read_unlock();
 	if (qp && qp->dev->ns->net != net) {
 		urxe_qp_put(qp);
@@ -118,7 +117,7 @@ static void uncharge(struct sk_buff *skb)
 	if (READ_ONCE(handle->tx_wait) &&
 	    atomic_read(&handle->tx_bytes) < URXE_TX_LIMIT / 2) {
 		WRITE_ONCE(handle->tx_wait, false);
-		qp = handle_qp(handle);
+		qp = urxe_handle_qp(handle);
 		if (qp) {
 			/* Not here: the stack may hold a queue's lock. */
 			urxe_runner_defer(&qp->sq_runner);

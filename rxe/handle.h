@@ -56,6 +56,12 @@ void urxe_handle_put(struct urxe_handle *handle);
  */
 struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn);
 
+/*
+ * The QP of a handle that is held, to be given to urxe_qp_put(), or NULL when it is
+ * on its way out. Any context.
+ */
+struct urxe_qp *urxe_handle_qp(struct urxe_handle *handle);
+
 /**
  * urxe_handle_charge - charge @skb to the QP's handle until it is freed
  * Context: any; @skb has no owner yet.

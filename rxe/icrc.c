@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
- * ICRC on the fastest CRC-32 the kernel has: the crc32 library where that is
- * accelerated (newer kernels), else the crypto API's, which was accelerated
- * before the library was.
+ * ICRC on the fastest CRC-32 there is: the kernel's, where it has carry-less
+ * multiplication (the crc32 library of newer kernels, the crypto API of older ones),
+ * else our own.
  */
 #include <crypto/hash.h>
 #include <linux/crc32.h>
@@ -10,15 +10,13 @@
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 
+#include "crc.h"
 #include "hdr.h"
 #include "icrc.h"
 
-/* Below this many bytes a call through the crypto API costs more than it saves. */
-#define CRYPTO_MIN	128
+#ifdef CRC32_LE_OPTIMIZATION	/* the library may be an accelerated one */
 
-#ifdef CRC32_LE_OPTIMIZATION	/* the library is the accelerated one */
-
-int urxe_icrc_init(void)
+static int init_crc(void)
 {
 	return 0;
 }
@@ -29,20 +27,30 @@ void urxe_icrc_exit(void)
 
 u32 urxe_icrc_update(u32 crc, const void *buf, size_t len)
 {
-	return crc32_le(crc, buf, len);
+	if (len < URXE_CRC_MIN || (crc32_optimizations() & CRC32_LE_OPTIMIZATION))
+		return crc32_le(crc, buf, len);
+	return urxe_crc32(crc, buf, len);
 }
 
 #else
 
+/* NULL when the crypto API has nothing better than we have. */
 static struct crypto_shash *tfm;
 
-int urxe_icrc_init(void)
+static bool is_accelerated(void)
+{
+	return crypto_shash_descsize(tfm) == sizeof(u32) &&
+	       !strstr(crypto_shash_driver_name(tfm), "generic");
+}
+
+static int init_crc(void)
 {
 	tfm = crypto_alloc_shash("crc32", 0, 0);
-	if (IS_ERR(tfm) || crypto_shash_descsize(tfm) != sizeof(u32)) {
-		if (!IS_ERR(tfm))
-			crypto_free_shash(tfm);
-		tfm = NULL;	/* the plain library will do */
+	if (IS_ERR(tfm)) {
+		tfm = NULL;
+	} else if (!is_accelerated()) {
+		crypto_free_shash(tfm);
+		tfm = NULL;
 	}
 	return 0;
 }
@@ -53,18 +61,23 @@ void urxe_icrc_exit(void)
 		crypto_free_shash(tfm);
 }
 
-u32 urxe_icrc_update(u32 crc, const void *buf, size_t len)
+static u32 crypto_update(u32 crc, const void *buf, size_t len)
 {
 	SHASH_DESC_ON_STACK(desc, tfm);
 	u32 *state = shash_desc_ctx(desc);
 
-	if (!tfm || len < CRYPTO_MIN)
-		return crc32_le(crc, buf, len);
 	desc->tfm = tfm;
 	*state = crc;
 	if (crypto_shash_update(desc, buf, len))
-		return crc32_le(crc, buf, len);
+		return urxe_crc32(crc, buf, len);
 	return *state;
+}
+
+u32 urxe_icrc_update(u32 crc, const void *buf, size_t len)
+{
+	if (len < URXE_CRC_MIN)
+		return crc32_le(crc, buf, len);
+	return tfm ? crypto_update(crc, buf, len) : urxe_crc32(crc, buf, len);
 }
 
 #endif
@@ -72,20 +85,42 @@ u32 urxe_icrc_update(u32 crc, const void *buf, size_t len)
 /* The local route header that RoCEv2 does not have counts as eight bytes of ones. */
 #define CRC_OF_NO_LRH	0xdebb20e3
 
-static u32 udp_bth(u32 crc, struct udphdr udp, u16 udp_len,
-		   const struct urxe_bth *bth)
-{
-	struct urxe_bth masked = *bth;
+/*
+ * A CRC is linear: what a byte does to it depends on how many bytes follow and on
+ * nothing else. So the identification, which is all that differs in the headers of a
+ * run, is left out at first and looked up here; at @id_crc[0] its high byte.
+ */
+static u32 id_crc[2][256];
 
-	udp.len = htons(udp_len);
-	udp.check = CSUM_MANGLED_0;
-	masked.qpn |= htonl(~BTH_24BITS);
-	crc = crc32_le(crc, (u8 *)&udp, sizeof(udp));
-	return crc32_le(crc, (u8 *)&masked, sizeof(masked));
+static void init_id_crc(void)
+{
+	u8 tail[sizeof(struct iphdr) - offsetof(struct iphdr, id) +
+		sizeof(struct udphdr)] = {};
+	int i, byte;
+
+	for (i = 0; i < 256; i++) {
+		for (byte = 0; byte < 2; byte++) {
+			tail[0] = i;
+			id_crc[byte][i] = crc32_le(0, tail,
+						   sizeof(tail) - byte);
+		}
+	}
 }
 
-u32 urxe_icrc_start4(const struct iphdr *iph, u16 ip_id, u16 udp_len,
-		     const struct urxe_bth *bth)
+int urxe_icrc_init(void)
+{
+	init_id_crc();
+	return init_crc();
+}
+
+static u32 crc_udp(u32 crc, struct udphdr udp, u16 udp_len)
+{
+	udp.len = htons(udp_len);
+	udp.check = CSUM_MANGLED_0;
+	return crc32_le(crc, (u8 *)&udp, sizeof(udp));
+}
+
+static u32 crc_ip4(const struct iphdr *iph, u16 udp_len)
 {
 	const struct udphdr *udp = (const void *)((u8 *)iph + iph->ihl * 4);
 	struct iphdr masked = *iph;
@@ -95,13 +130,12 @@ u32 urxe_icrc_start4(const struct iphdr *iph, u16 ip_id, u16 udp_len,
 	masked.ttl = 0xff;
 	masked.check = CSUM_MANGLED_0;
 	masked.tot_len = htons(iph->ihl * 4 + udp_len);
-	masked.id = htons(ip_id);
+	masked.id = 0;
 	crc = crc32_le(CRC_OF_NO_LRH, (u8 *)&masked, sizeof(masked));
-	return udp_bth(crc, *udp, udp_len, bth);
+	return crc_udp(crc, *udp, udp_len);
 }
 
-u32 urxe_icrc_start6(const struct ipv6hdr *iph, u16 udp_len,
-		     const struct urxe_bth *bth)
+static u32 crc_ip6(const struct ipv6hdr *iph, u16 udp_len)
 {
 	const struct udphdr *udp = (const void *)(iph + 1);
 	struct ipv6hdr masked = *iph;
@@ -113,5 +147,30 @@ u32 urxe_icrc_start6(const struct ipv6hdr *iph, u16 udp_len,
 	masked.hop_limit = 0xff;
 	masked.payload_len = htons(udp_len);
 	crc = crc32_le(CRC_OF_NO_LRH, (u8 *)&masked, sizeof(masked));
-	return udp_bth(crc, *udp, udp_len, bth);
+	return crc_udp(crc, *udp, udp_len);
+}
+
+static void start_run(struct urxe_icrc *run, const struct sk_buff *skb, u32 len)
+{
+	u16 udp_len = len + sizeof(struct udphdr);
+
+	run->len = len;
+	run->is_ip4 = skb->protocol == htons(ETH_P_IP);
+	run->crc = run->is_ip4 ? crc_ip4(ip_hdr(skb), udp_len) :
+				 crc_ip6(ipv6_hdr(skb), udp_len);
+}
+
+u32 urxe_icrc(struct urxe_icrc *run, const struct sk_buff *skb, u16 ip_id,
+	      const struct urxe_bth *bth, u32 len)
+{
+	struct urxe_bth masked = *bth;
+	u32 crc;
+
+	if (run->len != len)
+		start_run(run, skb, len);
+	crc = run->crc;
+	if (run->is_ip4)
+		crc ^= id_crc[0][ip_id >> 8] ^ id_crc[1][ip_id & 0xff];
+	masked.qpn |= htonl(~BTH_24BITS);
+	return crc32_le(crc, (u8 *)&masked, sizeof(masked));
 }

@@ -9,25 +9,35 @@
 
 #include <linux/types.h>
 
-struct iphdr;
-struct ipv6hdr;
+struct sk_buff;
 struct urxe_bth;
 
 int urxe_icrc_init(void);
 void urxe_icrc_exit(void);
 
 /**
- * urxe_icrc_start4, urxe_icrc_start6 - begin with the headers of one packet
- * @iph: IPv4 or IPv6 header of a run of packets; the UDP header follows it
+ * struct urxe_icrc - what the ICRCs of a run of packets have in common
+ * @len: bytes from the BTH to the end of the ICRC that @crc is for; 0 at first
+ * @is_ip4: the headers are IPv4's
+ * @crc: over the IP and UDP headers, but for IPv4's identification
+ */
+struct urxe_icrc {
+	u32	len;
+	bool	is_ip4;
+	u32	crc;
+};
+
+/**
+ * urxe_icrc - begin the ICRC of one packet
+ * @run: zeroed at the beginning of a run, and then left alone
+ * @skb: has the run's IP header at its network header, and UDP's behind it
  * @ip_id: this packet's own identification, for IPv4
- * @udp_len: this packet's own UDP length, header included
  * @bth: the packet's base transport header
+ * @len: its bytes, from there to the end of the ICRC
  * Return: the running CRC, up to and including the BTH. Any context.
  */
-u32 urxe_icrc_start4(const struct iphdr *iph, u16 ip_id, u16 udp_len,
-		     const struct urxe_bth *bth);
-u32 urxe_icrc_start6(const struct ipv6hdr *iph, u16 udp_len,
-		     const struct urxe_bth *bth);
+u32 urxe_icrc(struct urxe_icrc *run, const struct sk_buff *skb, u16 ip_id,
+	      const struct urxe_bth *bth, u32 len);
 
 /* Go on over @len bytes. Any context. */
 u32 urxe_icrc_update(u32 crc, const void *buf, size_t len);

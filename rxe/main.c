@@ -5,7 +5,7 @@
 #include <linux/module.h>
 #include <rdma/rdma_netlink.h>
 
-#include "batch.h"
+#include "frag.h"
 #include "handle.h"
 #include "icrc.h"
 #include "link.h"
@@ -62,7 +62,7 @@ static void __exit urxe_exit(void)
 	urxe_rival_exit();
 	urxe_ns_exit();
 	urxe_handles_exit();
-	urxe_batch_exit();
+	urxe_frags_exit();
 	urxe_icrc_exit();
 }
 

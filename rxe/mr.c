@@ -98,47 +98,143 @@ static int user_result(struct urxe_mr *mr, struct urxe_ctx *ctx, int err)
 	return err;
 }
 
-int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
-		 struct urxe_ctx *ctx)
+/* Between a region and kernel memory; which way by which buffer is given. */
+static int user_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
+		     u32 len, bool may_sleep)
 {
 	u64 off = va - mr->ibmr.iova;
 
-	if (mr->type == URXE_MR_USER)
-		return user_result(mr, ctx, ctx->may_sleep ?
-				umem_read(mr->umem, off, dst, len) :
-				umem_read_nowait(mr->umem, off, dst, len));
-	while (len) {
-		u32 part = len;
-		const void *src = kernel_addr(mr, va, &part);
+	if (may_sleep)
+		return dst ? umem_read(mr->umem, off, dst, len) :
+			     umem_write(mr->umem, off, src, len);
+	return dst ? umem_read_nowait(mr->umem, off, dst, len) :
+		     umem_write_nowait(mr->umem, off, src, len);
+}
 
-		memcpy(dst, src, part);
-		dst += part;
-		va += part;
-		len -= part;
+static void kernel_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
+			u32 len)
+{
+	u32 part, done;
+
+	for (done = 0; done < len; done += part) {
+		void *at;
+
+		part = len - done;
+		at = kernel_addr(mr, va + done, &part);
+		memcpy(dst ? dst + done : at, dst ? at : src + done, part);
 	}
+}
+
+static int mr_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
+		   u32 len, struct urxe_ctx *ctx)
+{
+	if (mr->type == URXE_MR_USER)
+		return user_result(mr, ctx, user_copy(mr, va, dst, src, len,
+						      ctx->may_sleep));
+	kernel_copy(mr, va, dst, src, len);
 	return 0;
+}
+
+int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
+		 struct urxe_ctx *ctx)
+{
+	return mr_copy(mr, va, dst, NULL, len, ctx);
 }
 
 int urxe_mr_write(struct urxe_mr *mr, u64 va, const void *src, u32 len,
 		  struct urxe_ctx *ctx)
 {
-	u64 off = va - mr->ibmr.iova;
+	return mr_copy(mr, va, NULL, src, len, ctx);
+}
 
-	if (mr->type == URXE_MR_USER)
-		return user_result(mr, ctx, ctx->may_sleep ?
-				umem_write(mr->umem, off, src, len) :
-				umem_write_nowait(mr->umem, off, src, len));
-	while (len) {
-		u32 part = len;
-		void *dst = kernel_addr(mr, va, &part);
+/* --- from region to region ---------------------------------------------- */
 
-		memcpy(dst, src, part);
-		src += part;
-		va += part;
-		len -= part;
+/* Small enough for the stack and for the processor's nearest cache. */
+#define BOUNCE	512
+
+/* In two steps. */
+static int bounce(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
+		  u32 len)
+{
+	u8 buf[BOUNCE];
+	int err = 0;
+	u32 n;
+
+	for (; !err && len; dva += n, sva += n, len -= n) {
+		n = min_t(u32, len, sizeof(buf));
+		if (user_copy(src, sva, buf, NULL, n, false))
+			return URXE_NO_SOURCE;
+		err = user_copy(dst, dva, NULL, buf, n, false);
+	}
+	return err;
+}
+
+static int move_user(struct urxe_mr *dst, u64 dva, struct urxe_mr *src,
+		     u64 sva, u32 len)
+{
+	if (!umem_move_nowait(dst->umem, dva - dst->ibmr.iova, src->umem,
+			      sva - src->ibmr.iova, len))
+		return 0;
+	return bounce(dst, dva, src, sva, len);
+}
+
+/* @src is kernel memory. */
+static int move_from_kernel(struct urxe_mr *dst, u64 dva, struct urxe_mr *src,
+			    u64 sva, u32 len)
+{
+	int err = 0;
+	u32 part;
+
+	for (; !err && len; dva += part, sva += part, len -= part) {
+		void *at;
+
+		part = len;
+		at = kernel_addr(src, sva, &part);
+		if (dst->type == URXE_MR_USER)
+			err = user_copy(dst, dva, NULL, at, part, false);
+		else
+			kernel_copy(dst, dva, NULL, at, part);
+	}
+	return err;
+}
+
+/* @dst is kernel memory, and @src is not. */
+static int move_to_kernel(struct urxe_mr *dst, u64 dva, struct urxe_mr *src,
+			  u64 sva, u32 len)
+{
+	u32 part;
+
+	for (; len; dva += part, sva += part, len -= part) {
+		void *at;
+
+		part = len;
+		at = kernel_addr(dst, dva, &part);
+		if (user_copy(src, sva, at, NULL, part, false))
+			return URXE_NO_SOURCE;
 	}
 	return 0;
 }
+
+int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
+		 u32 len, struct urxe_ctx *ctx)
+{
+	int err;
+
+	if (src->type != URXE_MR_USER)
+		err = move_from_kernel(dst, dva, src, sva, len);
+	else if (dst->type != URXE_MR_USER)
+		err = move_to_kernel(dst, dva, src, sva, len);
+	else
+		err = move_user(dst, dva, src, sva, len);
+	if (err == URXE_NO_SOURCE || dst->type != URXE_MR_USER)
+		return err;
+	if (err == -EAGAIN)
+		ctx->want_mm = dst->umem->mm;
+	count_access(dst, err);
+	return err;
+}
+
+/* --- atomics ------------------------------------------------------------ */
 
 static void kernel_atomic(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
 			  u64 *old)
@@ -170,28 +266,47 @@ int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 	return 0;
 }
 
-/* One entry's part of a transfer; direction by which of the buffers is given. */
-static int sge_copy(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
-		    void *dst, const void *src, u32 len, struct urxe_ctx *ctx)
+/* --- gather lists ------------------------------------------------------- */
+
+/* The other end of a transfer: one of the three. */
+struct far_end {
+	void		*dst;
+	const void	*src;
+	struct urxe_mr	*src_mr;
+	u64		sva;
+};
+
+static int mr_transfer(struct urxe_mr *mr, u64 va, const struct far_end *far,
+		       u32 done, u32 len, struct urxe_ctx *ctx)
 {
-	int access = src ? IB_ACCESS_LOCAL_WRITE : 0;
+	if (far->dst)
+		return urxe_mr_read(mr, va, far->dst + done, len, ctx);
+	if (far->src)
+		return urxe_mr_write(mr, va, far->src + done, len, ctx);
+	return urxe_mr_move(mr, va, far->src_mr, far->sva + done, len, ctx);
+}
+
+/* One entry's part of a transfer. */
+static int sge_transfer(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
+			const struct far_end *far, u32 done, u32 len,
+			struct urxe_ctx *ctx)
+{
+	int access = far->dst ? 0 : IB_ACCESS_LOCAL_WRITE;
+	u64 va = sge->addr + off;
 	struct urxe_mr *mr;
 	int err;
 
-	mr = urxe_mr_get(ibpd, sge->lkey, access, sge->addr + off, len);
+	mr = urxe_mr_get(ibpd, sge->lkey, access, va, len);
 	if (!mr)
 		return -EFAULT;
-	if (src)
-		err = urxe_mr_write(mr, sge->addr + off, src, len, ctx);
-	else
-		err = urxe_mr_read(mr, sge->addr + off, dst, len, ctx);
+	err = mr_transfer(mr, va, far, done, len, ctx);
 	urxe_mr_put(mr);
 	return err;
 }
 
-static int sg_copy(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
-		   u32 off, void *dst, const void *src, u32 len,
-		   struct urxe_ctx *ctx)
+static int sg_transfer(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		       u32 off, const struct far_end *far, u32 len,
+		       struct urxe_ctx *ctx)
 {
 	u32 part, done = 0;
 	int err;
@@ -202,8 +317,7 @@ static int sg_copy(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 			continue;
 		}
 		part = min(len - done, sge->length - off);
-		err = sge_copy(ibpd, sge, off, dst ? dst + done : NULL,
-			       src ? src + done : NULL, part, ctx);
+		err = sge_transfer(ibpd, sge, off, far, done, part, ctx);
 		if (err)
 			return err;
 		done += part;
@@ -215,13 +329,61 @@ static int sg_copy(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 int urxe_sg_read(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		 u32 off, void *dst, u32 len, struct urxe_ctx *ctx)
 {
-	return sg_copy(ibpd, sge, num, off, dst, NULL, len, ctx);
+	const struct far_end far = { .dst = dst };
+
+	return sg_transfer(ibpd, sge, num, off, &far, len, ctx);
 }
 
 int urxe_sg_write(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		  u32 off, const void *src, u32 len, struct urxe_ctx *ctx)
 {
-	return sg_copy(ibpd, sge, num, off, NULL, src, len, ctx);
+	const struct far_end far = { .src = src };
+
+	return sg_transfer(ibpd, sge, num, off, &far, len, ctx);
+}
+
+int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		 u32 off, struct urxe_mr *src, u64 sva, u32 len,
+		 struct urxe_ctx *ctx)
+{
+	const struct far_end far = { .src_mr = src, .sva = sva };
+
+	return sg_transfer(ibpd, sge, num, off, &far, len, ctx);
+}
+
+static bool sge_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
+			u32 len, int access)
+{
+	u64 va = sge->addr + off;
+	struct urxe_mr *mr;
+	bool there;
+
+	mr = urxe_mr_get(ibpd, sge->lkey, access, va, len);
+	if (!mr)
+		return false;
+	there = mr->type != URXE_MR_USER ||
+		umem_at_hand(mr->umem, va - mr->ibmr.iova, len);
+	urxe_mr_put(mr);
+	return there;
+}
+
+bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		     u32 off, u32 len, int access)
+{
+	u32 part;
+
+	for (; len && num; num--, sge++) {
+		if (off >= sge->length) {
+			off -= sge->length;
+			continue;
+		}
+		part = min(len, sge->length - off);
+		if (!sge_at_hand(ibpd, sge, off, part, access))
+			return false;
+		len -= part;
+		off = 0;
+	}
+	return !len;
 }
 
 int urxe_mr_fast_reg(struct ib_pd *ibpd, struct ib_mr *ibmr, u32 key,

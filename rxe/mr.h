@@ -92,6 +92,22 @@ int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
 int urxe_mr_write(struct urxe_mr *mr, u64 va, const void *src, u32 len,
 		  struct urxe_ctx *ctx);
 
+/* The source of a copy can't be reached from here, or is not there any more. */
+#define URXE_NO_SOURCE	(-ESTALE)
+
+/**
+ * urxe_mr_move - copy from one region into another, once if possible
+ * @dst: from urxe_mr_get() for at least this range
+ * @dva: where to
+ * @src: likewise, where from
+ * @sva: likewise
+ * @ctx: where the caller runs; neither region's memory is faulted in
+ * Return: 0; -EAGAIN when @dst can't be reached without waiting; -EFAULT;
+ * URXE_NO_SOURCE.
+ */
+int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
+		 u32 len, struct urxe_ctx *ctx);
+
 /* One atomic operation on the 8 aligned bytes at @va; likewise. */
 int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 		   u64 b, u64 *old, struct urxe_ctx *ctx);
@@ -108,6 +124,22 @@ int urxe_sg_read(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		 u32 off, void *dst, u32 len, struct urxe_ctx *ctx);
 int urxe_sg_write(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		  u32 off, const void *src, u32 len, struct urxe_ctx *ctx);
+
+/**
+ * urxe_sg_move - copy from a region into a gather list, once if possible
+ * Return: as urxe_mr_move().
+ */
+int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		 u32 off, struct urxe_mr *src, u64 sva, u32 len,
+		 struct urxe_ctx *ctx);
+
+/**
+ * urxe_sg_at_hand - could the bytes of a gather list be read here, without waiting?
+ * @access: rights needed besides local reading
+ * A hint; see umem_at_hand().
+ */
+bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		     u32 off, u32 len, int access);
 
 /**
  * urxe_mr_fast_reg, urxe_mr_invalidate - what the work requests ask for

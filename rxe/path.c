@@ -101,6 +101,25 @@ struct dst_entry *urxe_path_route(struct urxe_dev *dev, struct urxe_path *path)
 	return dst;
 }
 
+static bool is_local4(const struct dst_entry *dst)
+{
+	return container_of(dst, struct rtable, dst)->rt_type == RTN_LOCAL;
+}
+
+static bool is_local6(const struct dst_entry *dst)
+{
+	return container_of(dst, struct rt6_info, dst)->rt6i_flags & RTF_LOCAL;
+}
+
+/* What IPsec would have to be done to does go through the stack. */
+bool urxe_path_is_local(const struct urxe_path *path,
+			const struct dst_entry *dst)
+{
+	if (dst_xfrm(dst))
+		return false;
+	return path->av.family == AF_INET ? is_local4(dst) : is_local6(dst);
+}
+
 bool urxe_path_matches(const struct urxe_path *path, const struct sk_buff *skb)
 {
 	const struct urxe_av *av = &path->av;

@@ -45,6 +45,16 @@ void urxe_path_set(struct urxe_path *path, const struct urxe_av *av, u32 lqpn,
 struct dst_entry *urxe_path_route(struct urxe_dev *dev,
 				  struct urxe_path *path);
 
+/**
+ * urxe_path_is_local - does a route end where it begins?
+ * @path: the way
+ * @dst: its route
+ * Return: true when the packets would be handed back to this namespace as they
+ * are: nothing but the loopback device is in between.
+ */
+bool urxe_path_is_local(const struct urxe_path *path,
+			const struct dst_entry *dst);
+
 /* Bytes that the path's IP header takes. */
 static inline unsigned int urxe_path_ip_len(const struct urxe_path *path)
 {

@@ -4,6 +4,8 @@
  */
 #include "mr.h"
 #include "pkt.h"
+#include "psn.h"
+#include "ref.h"
 
 /* Likewise of a single skb, without those chained to it; moves @off on. */
 static const void *own_piece(const struct sk_buff *skb, u32 *off, u32 *len)
@@ -45,21 +47,39 @@ const void *urxe_skb_piece(const struct sk_buff *skb, u32 off, u32 *len)
 	return NULL;
 }
 
+/* The headers, and what stands behind them; all of it in one go where possible. */
+static bool copy_headers(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
+			 u32 len)
+{
+	u32 there;
+
+	const void *at = urxe_skb_piece(skb, off, &there);
+
+	pkt->bytes = there < len ? NULL : at;
+	if (there < sizeof(pkt->hdr))
+		return !skb_copy_bits(skb, off, pkt->hdr,
+				      min_t(u32, len, sizeof(pkt->hdr)));
+	memcpy(pkt->hdr, at, sizeof(pkt->hdr));
+	return true;
+}
+
 bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 		    u32 len)
 {
 	u32 hdr_len, pad;
 
 	if (len < sizeof(pkt->bth) + URXE_ICRC_LEN ||
-	    skb_copy_bits(skb, off, pkt->hdr, sizeof(pkt->bth)))
+	    !copy_headers(pkt, skb, off, len))
 		return false;
 	hdr_len = urxe_hdr_len(pkt->bth.opcode);
 	pad = (pkt->bth.flags & BTH_PAD_MASK) >> BTH_PAD_SHIFT;
 	if (!hdr_len || (pkt->bth.flags & BTH_TVER_MASK) || (len & 3) ||
-	    len < hdr_len + pad + URXE_ICRC_LEN ||
-	    skb_copy_bits(skb, off, pkt->hdr, hdr_len))
+	    len < hdr_len + pad + URXE_ICRC_LEN)
 		return false;
 	pkt->skb = skb;
+	pkt->packets = 1;
+	pkt->ref = NULL;
+	pkt->skip = 0;
 	pkt->payload = off + hdr_len;
 	pkt->len = len - hdr_len - pad - URXE_ICRC_LEN;
 	pkt->traits = urxe_traits(pkt->bth.opcode);
@@ -67,66 +87,114 @@ bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 	return !pkt->len || (pkt->traits & OP_PAYLOAD);
 }
 
+/* One of our own making: it is as it should be. */
+static void parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,
+		      struct urxe_ref *ref)
+{
+	const struct urxe_bth *bth = (const void *)skb->data;
+	u32 hdr_len = urxe_hdr_len(bth->opcode);
+
+	memcpy(pkt->hdr, bth, hdr_len);
+	pkt->bytes = NULL;
+	pkt->skb = skb;
+	pkt->payload = hdr_len;
+	pkt->len = ref->len;
+	pkt->traits = urxe_traits(bth->opcode);
+	pkt->psn = ntohl(bth->apsn) & BTH_24BITS;
+	pkt->packets = ref->packets;
+	pkt->ref = ref;
+	pkt->skip = 0;
+}
+
 bool urxe_run_peek(struct sk_buff *skb, struct urxe_pkt *pkt)
 {
 	struct urxe_run *run = urxe_run(skb);
 
-	return run->off < run->end &&
-	       urxe_pkt_parse(pkt, skb, run->off,
+	if (run->off >= run->end)
+		return false;
+	if (run->ref) {
+		parse_ref(pkt, skb, run->ref);
+		return true;
+	}
+	return urxe_pkt_parse(pkt, skb, run->off,
 			      min(run->seg, run->end - run->off));
 }
 
-/* Where the payload goes: exactly one of @mr and @sge. */
-struct sink {
-	struct urxe_mr		*mr;
-	u64			va;
-	struct ib_pd		*ibpd;
-	const struct rxe_sge	*sge;
-	u32			num;
-	u32			off;
-	struct urxe_ctx		*ctx;
-};
-
-static int sink_write(const struct sink *sink, u32 done, const void *src,
-		      u32 len)
+void urxe_pkt_trim(struct urxe_pkt *pkt, u32 n, u32 mtu)
 {
-	if (sink->mr)
-		return urxe_mr_write(sink->mr, sink->va + done, src, len,
-				     sink->ctx);
-	return urxe_sg_write(sink->ibpd, sink->sge, sink->num,
-			     sink->off + done, src, len, sink->ctx);
+	pkt->psn = psn_add(pkt->psn, n);
+	pkt->packets -= n;
+	pkt->skip = n * mtu;
+	pkt->payload += pkt->skip;
+	pkt->len -= pkt->skip;
+	pkt->traits &= ~(OP_FIRST | OP_RETH);
 }
 
-static int to_sink(const struct urxe_pkt *pkt, const struct sink *sink)
+static int sink_write(const struct urxe_sink *sink, u32 done, const void *src,
+		      u32 len, struct urxe_ctx *ctx)
+{
+	if (sink->mr)
+		return urxe_mr_write(sink->mr, sink->va + done, src, len, ctx);
+	return urxe_sg_write(sink->ibpd, sink->sge, sink->num,
+			     sink->off + done, src, len, ctx);
+}
+
+static int bytes_to_sink(const struct urxe_pkt *pkt,
+			 const struct urxe_sink *sink, struct urxe_ctx *ctx)
 {
 	u32 done, len;
 	int err = 0;
 
+	if (pkt->bytes)
+		return sink_write(sink, 0, pkt->bytes +
+				  urxe_hdr_len(pkt->bth.opcode), pkt->len, ctx);
 	for (done = 0; !err && done < pkt->len; done += len) {
 		const void *src = urxe_skb_piece(pkt->skb, pkt->payload + done,
 						 &len);
 
 		len = min(len, pkt->len - done);
-		err = src ? sink_write(sink, done, src, len) : -EFAULT;
+		err = src ? sink_write(sink, done, src, len, ctx) : -EFAULT;
 	}
 	return err;
+}
+
+/* What has to wait for the receiver's memory is fetched first. */
+static int ref_to_sink(const struct urxe_pkt *pkt,
+		       const struct urxe_sink *sink, struct urxe_ctx *ctx)
+{
+	int err = urxe_ref_move(pkt, sink, ctx);
+
+	if (err != -EAGAIN)
+		return err;
+	err = urxe_ref_fetch(pkt, ctx);
+	if (err || !ctx->may_sleep)
+		return err ?: -EAGAIN;
+	return bytes_to_sink(pkt, sink, ctx);
+}
+
+static int to_sink(const struct urxe_pkt *pkt, const struct urxe_sink *sink,
+		   struct urxe_ctx *ctx)
+{
+	if (pkt->ref && !pkt->ref->fetched)
+		return ref_to_sink(pkt, sink, ctx);
+	return bytes_to_sink(pkt, sink, ctx);
 }
 
 int urxe_pkt_to_sg(const struct urxe_pkt *pkt, struct ib_pd *ibpd,
 		   const struct rxe_sge *sge, u32 num, u32 off,
 		   struct urxe_ctx *ctx)
 {
-	struct sink sink = {
-		.ibpd = ibpd, .sge = sge, .num = num, .off = off, .ctx = ctx,
+	const struct urxe_sink sink = {
+		.ibpd = ibpd, .sge = sge, .num = num, .off = off,
 	};
 
-	return to_sink(pkt, &sink);
+	return to_sink(pkt, &sink, ctx);
 }
 
 int urxe_pkt_to_mr(const struct urxe_pkt *pkt, struct urxe_mr *mr, u64 va,
 		   struct urxe_ctx *ctx)
 {
-	struct sink sink = { .mr = mr, .va = va, .ctx = ctx };
+	const struct urxe_sink sink = { .mr = mr, .va = va };
 
-	return to_sink(pkt, &sink);
+	return to_sink(pkt, &sink, ctx);
 }

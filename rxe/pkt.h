@@ -14,19 +14,23 @@ struct ib_pd;
 struct rxe_sge;
 struct urxe_ctx;
 struct urxe_mr;
+struct urxe_ref;
 
 /**
  * struct urxe_run - packets of one QP in one skb, kept in skb->cb
  * @off: where the next packet's BTH is, from skb->data
  * @end: where the run ends
  * @seg: bytes of each packet; the last may be shorter
+ * @ref: the one packet's payload is there instead (ref.h); NULL for all from a wire
  *
- * Every packet of a queued run is well-formed and its ICRC is right.
+ * Every packet of a queued run is well-formed and its ICRC is right, or it has come
+ * from this host and has none.
  */
 struct urxe_run {
 	u32	off;
 	u32	end;
 	u32	seg;
+	struct urxe_ref	*ref;
 };
 
 static inline struct urxe_run *urxe_run(struct sk_buff *skb)
@@ -38,18 +42,26 @@ static inline struct urxe_run *urxe_run(struct sk_buff *skb)
 /**
  * struct urxe_pkt - one packet
  * @skb: where it is
+ * @bytes: all of it, when it lies in one piece in memory, else NULL
  * @payload: offset of its payload from skb->data
  * @len: bytes of payload
  * @traits: of its opcode
  * @psn: its number
+ * @packets: numbers it takes: more than one only with @ref
+ * @ref: its payload is there instead, unless fetched
+ * @skip: bytes of @ref that are not wanted
  * @hdr: all its headers, copied
  */
 struct urxe_pkt {
 	struct sk_buff	*skb;
+	const void	*bytes;
 	u32		payload;
 	u32		len;
 	u32		traits;
 	u32		psn;
+	u32		packets;
+	struct urxe_ref	*ref;
+	u32		skip;
 	union {
 		struct urxe_bth	bth;
 		u8		hdr[URXE_MAX_HDR + 8];
@@ -80,6 +92,9 @@ bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 
 /* The next packet of the skb's run; false when there is none. Not consumed. */
 bool urxe_run_peek(struct sk_buff *skb, struct urxe_pkt *pkt);
+
+/* Forget the first @n PSNs of a packet that has more than that. */
+void urxe_pkt_trim(struct urxe_pkt *pkt, u32 n, u32 mtu);
 
 /* The packet that urxe_run_peek() gave is done with. */
 static inline void urxe_run_next(struct sk_buff *skb)
@@ -118,15 +133,33 @@ static inline __be32 pkt_last_word(const struct urxe_pkt *pkt)
 }
 
 /**
+ * struct urxe_sink - where payload goes: either into a region or into a list
+ * @mr: the region, or NULL
+ * @va: in @mr
+ * @ibpd: whose keys the list may use
+ * @sge: the list
+ * @num: its entries
+ * @off: in the list's bytes
+ */
+struct urxe_sink {
+	struct urxe_mr		*mr;
+	u64			va;
+	struct ib_pd		*ibpd;
+	const struct rxe_sge	*sge;
+	u32			num;
+	u32			off;
+};
+
+/**
  * urxe_pkt_to_sg - put payload where a gather list says
  * @off: offset in the list's bytes
- * Return: 0; -EAGAIN or another error as urxe_sg_write().
+ * Return: 0; -EAGAIN or another error as urxe_sg_write(); URXE_NO_SOURCE.
  */
 int urxe_pkt_to_sg(const struct urxe_pkt *pkt, struct ib_pd *ibpd,
 		   const struct rxe_sge *sge, u32 num, u32 off,
 		   struct urxe_ctx *ctx);
 
-/* Put payload into a region. Return: as urxe_mr_write(). */
+/* Put payload into a region. Return: as urxe_mr_write(); URXE_NO_SOURCE. */
 int urxe_pkt_to_mr(const struct urxe_pkt *pkt, struct urxe_mr *mr, u64 va,
 		   struct urxe_ctx *ctx);
 

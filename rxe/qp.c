@@ -29,6 +29,16 @@ void urxe_qp_put(struct urxe_qp *qp)
 		complete(&qp->gone);
 }
 
+static void sq_runner_put(struct urxe_runner *runner)
+{
+	urxe_qp_put(container_of(runner, struct urxe_qp, sq_runner));
+}
+
+static void rq_runner_put(struct urxe_runner *runner)
+{
+	urxe_qp_put(container_of(runner, struct urxe_qp, rq_runner));
+}
+
 static bool caps_ok(const struct ib_qp_cap *cap)
 {
 	return cap->max_send_wr <= URXE_MAX_QP_WR &&
@@ -59,8 +69,10 @@ static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init)
 	init_completion(&qp->gone);
 	mutex_init(&qp->mutex);
 	spin_lock_init(&qp->state_lock);
-	urxe_runner_init(&qp->sq_runner, qp->dev->wq, urxe_sq_step);
-	urxe_runner_init(&qp->rq_runner, qp->dev->wq, urxe_rq_step);
+	urxe_runner_init(&qp->sq_runner, qp->dev->wq, urxe_sq_step,
+			 sq_runner_put);
+	urxe_runner_init(&qp->rq_runner, qp->dev->wq, urxe_rq_step,
+			 rq_runner_put);
 	urxe_req_init(qp);
 	urxe_resp_init(qp);
 }
@@ -216,12 +228,13 @@ static bool may_post_send(const struct urxe_qp *qp)
 }
 
 /* With interrupts off the network stack can't be entered. */
-static void kick_from_post(struct urxe_runner *runner)
+static void kick_from_post(struct urxe_qp *qp, struct urxe_runner *runner)
 {
 	if (irqs_disabled() || in_hardirq())
 		urxe_runner_defer(runner);
 	else
-		urxe_runner_kick(runner);
+		urxe_runner_kick_call(runner, qp_is_user(qp) ? current->mm :
+							       NULL);
 }
 
 /*
@@ -243,7 +256,7 @@ int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 		if (err)
 			*bad_wr = wr;
 	}
-	kick_from_post(&qp->sq_runner);
+	kick_from_post(qp, &qp->sq_runner);
 	return err;
 }
 
@@ -259,6 +272,6 @@ int urxe_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 	}
 	err = urxe_rq_push_list(&qp->rq, wr, bad_wr);
 	if (qp_state(qp) == IB_QPS_ERR)
-		kick_from_post(&qp->rq_runner);
+		kick_from_post(qp, &qp->rq_runner);
 	return err;
 }

@@ -27,6 +27,7 @@
 enum urxe_sq_event {
 	SQ_EV_TIMEOUT,		/* the response is overdue */
 	SQ_EV_RNR_OVER,		/* the receiver has had the time it asked for */
+	SQ_EV_REFUSED,		/* a receiver on this host wants the bytes */
 };
 
 /**
@@ -45,6 +46,7 @@ enum urxe_sq_event {
  * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
  * @probe_end: where its PSNs end
  * @alive_psn: @una_psn when we took what is on the wire for alive
+ * @by_value: packets that are to carry their bytes before one refers to them again
  * @rnr_wait: holding still until the RNR timer fires
  * @drained: told the consumer so, in SQD
  * @deadline: when @timer means a time-out; jiffies
@@ -63,6 +65,7 @@ struct urxe_req {
 	u32			probe_end;
 	u32			alive_psn;
 	u32			window;
+	u32			by_value;
 	u8			retries;
 	u8			rnr_retries;
 	u8			timeouts;
@@ -135,6 +138,8 @@ struct urxe_read {
  * @res: ring of answered READs and atomics
  * @num_res: entries there
  * @next_res: the oldest, to be used next
+ * @refused: the requester, on this host, wants the bytes of the READ under way; bit
+ *	     0, set from its side
  * @flush_timer: in error: when to look for receive requests again
  * @flush_wait: jiffies from the last look to that one
  * @pkts: requests that arrived
@@ -158,6 +163,7 @@ struct urxe_resp {
 	struct urxe_rd_res	*res;
 	u32			num_res;
 	u32			next_res;
+	unsigned long		refused;
 	struct timer_list	flush_timer;
 	unsigned long		flush_wait;
 	struct sk_buff_head	pkts;

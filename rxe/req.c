@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "mr.h"
 #include "opcode.h"
+#include "ref.h"
 #include "req.h"
 #include "trace.h"
 
@@ -23,6 +24,8 @@
 /* Packets sent before one of them asks for an acknowledgment: several a window. */
 #define ACK_EVERY	64
 #define ACKS_A_WINDOW	4
+/* Packets that carry their bytes after one that only referred to them was refused. */
+#define BY_VALUE	256
 
 /* What sending the next packet came to. */
 enum tx {
@@ -236,6 +239,10 @@ static void take_events(struct urxe_qp *qp)
 {
 	struct urxe_req *req = &qp->req;
 
+	if (test_and_clear_bit(SQ_EV_REFUSED, &req->events)) {
+		req->by_value = BY_VALUE;
+		urxe_req_rewind(qp);
+	}
 	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events)) {
 		req->rnr_wait = false;
 		start_probe(qp);
@@ -252,26 +259,35 @@ static void take_events(struct urxe_qp *qp)
 
 /* --- building packets --------------------------------------------------- */
 
-/* Where a packet stands in its message. */
+/* Where a packet, or some in a row, stand in their message. */
 struct piece {
 	u32	off;
 	u32	len;
+	u32	packets;
 	bool	first;
 	bool	last;
 };
 
-static struct piece piece_at(const struct urxe_qp *qp,
-			     const struct urxe_wqe *wqe)
+/* @max packets at most. */
+static struct piece pieces_at(const struct urxe_qp *qp,
+			      const struct urxe_wqe *wqe, u32 max)
 {
 	u32 index = (qp->req.send_psn - wqe->first_psn) & URXE_PSN_MASK;
 	struct piece piece = {
 		.off = index * qp->mtu,
+		.packets = min(max, wqe->packets - index),
 		.first = !index,
-		.last = index == wqe->packets - 1,
 	};
 
-	piece.len = min(qp->mtu, wqe->length - piece.off);
+	piece.last = index + piece.packets == wqe->packets;
+	piece.len = min(qp->mtu * piece.packets, wqe->length - piece.off);
 	return piece;
+}
+
+static struct piece piece_at(const struct urxe_qp *qp,
+			     const struct urxe_wqe *wqe)
+{
+	return pieces_at(qp, wqe, 1);
 }
 
 static void *put_reth(void *at, const struct urxe_wqe *wqe, u32 off)
@@ -327,14 +343,15 @@ static int put_payload(struct urxe_qp *qp, const struct urxe_wqe *wqe,
 
 /* Ask for an acknowledgment where the peer can't do without, and now and then. */
 static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
-		     const struct urxe_wqe *wqe, bool last)
+		     const struct urxe_wqe *wqe, u32 n, bool last)
 {
 	struct urxe_req *req = &qp->req;
 	u32 every = min_t(u32, ACK_EVERY, req->window / ACKS_A_WINDOW);
 
 	if (last && (wqe->flags & IB_SEND_SOLICITED))
 		bth->flags |= BTH_SE;
-	if (!last && !req->probe && ++req->since_ack < every)
+	req->since_ack += n;
+	if (!last && !req->probe && req->since_ack < every)
 		return;
 	req->since_ack = 0;
 	bth->apsn |= htonl(BTH_ACK);
@@ -362,8 +379,70 @@ static enum tx local_error(struct urxe_wqe *wqe, enum ib_wc_status status)
 	return TX_IDLE;
 }
 
-static enum tx send_message(struct urxe_qp *qp, struct urxe_batch *batch,
-			    struct urxe_wqe *wqe, struct urxe_ctx *ctx)
+/*
+ * To a peer on this host a packet may refer to its bytes, and stand for many: as
+ * many as the window lets through, but for a probe, which is one. One that may find
+ * no receive request where those before it need none goes alone.
+ */
+static struct piece referable(const struct urxe_qp *qp,
+			      const struct urxe_wqe *wqe)
+{
+	const struct urxe_req *req = &qp->req;
+	u32 ahead = req_dist(req, req->send_psn);
+	u32 max = req->probe || ahead >= req->window ? 1 : req->window - ahead;
+	struct piece piece;
+
+	max = min_t(u32, max, URXE_REF_MAX / qp->mtu);
+	piece = pieces_at(qp, wqe, max);
+	if (wqe->opcode == IB_WR_RDMA_WRITE_WITH_IMM && piece.last &&
+	    piece.packets > 1)
+		piece = pieces_at(qp, wqe, piece.packets - 1);
+	return piece;
+}
+
+static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
+		      const struct urxe_wqe *wqe, const struct piece *piece)
+{
+	return !wqe->is_inline && piece->len >= URXE_REF_MIN &&
+	       !qp->req.by_value && urxe_batch_is_local(batch) &&
+	       urxe_sg_at_hand(qp->ibqp.pd, wqe->sge, wqe->num_sge, piece->off,
+			       piece->len, 0);
+}
+
+static void fill_ref(struct urxe_ref *ref, const struct urxe_wqe *wqe,
+		     const struct piece *piece)
+{
+	*ref = (struct urxe_ref){
+		.len = piece->len,
+		.off = piece->off,
+		.packets = piece->packets,
+		.num_sge = wqe->num_sge,
+	};
+	memcpy(ref->sge, wqe->sge, wqe->num_sge * sizeof(wqe->sge[0]));
+}
+
+static enum tx send_reference(struct urxe_qp *qp, struct urxe_batch *batch,
+			      struct urxe_wqe *wqe, const struct piece *piece,
+			      struct urxe_ctx *ctx)
+{
+	struct urxe_bth *bth;
+
+	bth = urxe_batch_ref(batch,
+			     wire_opcode(wqe, piece->first, piece->last),
+			     qp->req.send_psn, wqe->num_sge);
+	if (!bth)
+		return TX_AGAIN;
+	put_ext(bth, wqe, 0);
+	fill_ref(batch->ref, wqe, piece);
+	set_bits(qp, bth, wqe, piece->packets, piece->last);
+	urxe_batch_commit_ref(batch);
+	ctx->budget -= piece->len >> PAGE_SHIFT;
+	sent(qp, piece->packets, piece->last);
+	return TX_MORE;
+}
+
+static enum tx send_value(struct urxe_qp *qp, struct urxe_batch *batch,
+			  struct urxe_wqe *wqe, struct urxe_ctx *ctx)
 {
 	struct piece piece = piece_at(qp, wqe);
 	struct urxe_bth *bth;
@@ -375,15 +454,25 @@ static enum tx send_message(struct urxe_qp *qp, struct urxe_batch *batch,
 	if (!bth)
 		return TX_AGAIN;
 	err = put_payload(qp, wqe, put_ext(bth, wqe, 0), &piece, ctx);
-	if (err) {
-		urxe_batch_cancel(batch);
+	if (err)
 		return err == -EAGAIN ? TX_SLEEP :
 					local_error(wqe, IB_WC_LOC_PROT_ERR);
-	}
-	set_bits(qp, bth, wqe, piece.last);
+	set_bits(qp, bth, wqe, 1, piece.last);
 	urxe_batch_commit(batch);
+	if (qp->req.by_value)
+		qp->req.by_value--;
 	sent(qp, 1, piece.last);
 	return TX_MORE;
+}
+
+static enum tx send_message(struct urxe_qp *qp, struct urxe_batch *batch,
+			    struct urxe_wqe *wqe, struct urxe_ctx *ctx)
+{
+	struct piece piece = referable(qp, wqe);
+
+	if (may_refer(qp, batch, wqe, &piece))
+		return send_reference(qp, batch, wqe, &piece, ctx);
+	return send_value(qp, batch, wqe, ctx);
 }
 
 /* One packet asks for all responses from @send_psn on. */
@@ -402,7 +491,7 @@ static enum tx send_request(struct urxe_qp *qp, struct urxe_batch *batch,
 	at = put_ext(bth, wqe, piece.off);
 	if (carries)
 		memcpy(at, wqe->data, wqe->length);
-	set_bits(qp, bth, wqe, true);
+	set_bits(qp, bth, wqe, 1, true);
 	urxe_batch_commit(batch);
 	qp->req.rd_atomic++;
 	sent(qp, wqe->packets - piece.off / qp->mtu, true);
@@ -602,6 +691,7 @@ void urxe_req_reset(struct urxe_qp *qp)
 	req->probe = false;
 	req->alive_psn = U32_MAX;
 	req->window = WINDOW_MAX;
+	req->by_value = 0;
 	req->rnr_wait = false;
 	req->drained = false;
 	req->events = 0;

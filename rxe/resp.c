@@ -13,6 +13,7 @@
 #include "opcode.h"
 #include "pkt.h"
 #include "qp.h"
+#include "ref.h"
 #include "srq.h"
 
 /* Packets taken in before an acknowledgment that is owed is sent. */
@@ -107,9 +108,10 @@ static void send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
 
 /* --- READ responses ----------------------------------------------------- */
 
-static u8 read_opcode(const struct urxe_read *read, u32 mtu)
+/* Of packets that carry the next @len bytes. */
+static u8 read_opcode(const struct urxe_read *read, u32 len)
 {
-	bool last = read->resid <= mtu;
+	bool last = read->resid == len;
 
 	if (read->first)
 		return OPC_RC | (last ? OPC_READ_RESP_ONLY :
@@ -135,13 +137,33 @@ static int read_payload(struct urxe_qp *qp, void *at, u32 len,
 	return err;
 }
 
+/* @packets, which carry the next @len bytes, are on their way. */
+static void read_sent(struct urxe_resp *resp, u32 len, u32 packets)
+{
+	struct urxe_read *read = &resp->read;
+
+	read->psn = psn_add(read->psn, packets);
+	read->first = false;
+	read->va += len;
+	read->resid -= len;
+	read->active = read->resid;
+	if (!read->active)
+		clear_bit(0, &resp->refused);
+}
+
+static void put_read_aeth(struct urxe_qp *qp, struct urxe_bth *bth)
+{
+	if (urxe_traits(bth->opcode) & OP_AETH)
+		put_aeth(urxe_bth_ext(bth), qp, AETH_ACK | AETH_ACK_UNLIMITED);
+}
+
 /* Return: 0; -EAGAIN; FAIL_ACCESS; -ENOMEM. */
 static int read_packet(struct urxe_qp *qp, struct urxe_batch *batch,
 		       struct urxe_ctx *ctx)
 {
 	struct urxe_read *read = &qp->resp.read;
-	u8 opcode = read_opcode(read, qp->mtu);
 	u32 len = min(read->resid, qp->mtu);
+	u8 opcode = read_opcode(read, len);
 	struct urxe_bth *bth;
 	int err;
 
@@ -149,19 +171,62 @@ static int read_packet(struct urxe_qp *qp, struct urxe_batch *batch,
 	if (!bth)
 		return -ENOMEM;
 	err = read_payload(qp, (u8 *)bth + urxe_hdr_len(opcode), len, ctx);
-	if (err) {
-		urxe_batch_cancel(batch);
+	if (err)
 		return err == -EAGAIN ? err : FAIL_ACCESS;
-	}
-	if (urxe_traits(opcode) & OP_AETH)
-		put_aeth(urxe_bth_ext(bth), qp, AETH_ACK | AETH_ACK_UNLIMITED);
+	put_read_aeth(qp, bth);
 	urxe_batch_commit(batch);
-	read->psn = psn_add(read->psn, 1);
-	read->first = false;
-	read->va += len;
-	read->resid -= len;
-	read->active = read->resid;
+	read_sent(&qp->resp, len, 1);
 	return 0;
+}
+
+/* Can what is left be referred to instead? To a peer on this host. */
+static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
+		      const struct rxe_sge *sge)
+{
+	return sge->length >= URXE_REF_MIN && !qp->resp.refused &&
+	       urxe_batch_is_local(batch) &&
+	       urxe_sg_at_hand(qp->ibqp.pd, sge, 1, 0, sge->length,
+			       IB_ACCESS_REMOTE_READ);
+}
+
+static int read_reference(struct urxe_qp *qp, struct urxe_batch *batch,
+			  const struct rxe_sge *sge, struct urxe_ctx *ctx)
+{
+	struct urxe_read *read = &qp->resp.read;
+	u32 packets = qp_packets(qp, sge->length);
+	struct urxe_bth *bth;
+
+	bth = urxe_batch_ref(batch, read_opcode(read, sge->length), read->psn,
+			     1);
+	if (!bth)
+		return -ENOMEM;
+	put_read_aeth(qp, bth);
+	*batch->ref = (struct urxe_ref){
+		.len = sge->length,
+		.packets = packets,
+		.access = IB_ACCESS_REMOTE_READ,
+		.num_sge = 1,
+	};
+	batch->ref->sge[0] = *sge;
+	urxe_batch_commit_ref(batch);
+	ctx->budget -= sge->length >> PAGE_SHIFT;
+	read_sent(&qp->resp, sge->length, packets);
+	return 0;
+}
+
+static int read_next(struct urxe_qp *qp, struct urxe_batch *batch,
+		     struct urxe_ctx *ctx)
+{
+	const struct urxe_read *read = &qp->resp.read;
+	const struct rxe_sge sge = {
+		.addr = read->va,
+		.length = min_t(u32, read->resid, URXE_REF_MAX),
+		.lkey = read->rkey,
+	};
+
+	if (may_refer(qp, batch, &sge))
+		return read_reference(qp, batch, &sge, ctx);
+	return read_packet(qp, batch, ctx);
 }
 
 static void fail(struct urxe_qp *qp, struct urxe_ctx *ctx, int why);
@@ -177,7 +242,7 @@ static enum urxe_step send_responses(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	while (read->active && !err && ctx->budget > 0 &&
 	       !urxe_handle_full(qp->handle)) {
 		ctx->budget--;
-		err = read_packet(qp, &batch, ctx);
+		err = read_next(qp, &batch, ctx);
 	}
 	urxe_batch_send(&batch);
 	if (err == -EAGAIN)
@@ -307,15 +372,20 @@ static int fail_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx,
 
 /* --- sequence ----------------------------------------------------------- */
 
-/* IBTA 9.7.4.1.3: lengths that a packet's place in its message allows. */
+/*
+ * IBTA 9.7.4.1.3: lengths that a packet's place in its message allows; likewise
+ * those of one that stands for many.
+ */
 static bool length_ok(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
+	u32 full = pkt->packets * qp->mtu;
+
 	if (!(pkt->traits & (OP_SEND | OP_WRITE)))
 		return true;
 	if (!(pkt->traits & OP_LAST))
-		return pkt->len == qp->mtu;
-	return pkt->len <= qp->mtu &&
-	       (pkt->len || (pkt->traits & OP_FIRST));
+		return pkt->len == full;
+	return pkt->len <= full &&
+	       (pkt->len > full - qp->mtu || (pkt->traits & OP_FIRST));
 }
 
 static bool sequence_ok(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
@@ -363,6 +433,12 @@ static int get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	return 0;
 }
 
+/* Nothing is wrong with the packet but where it was met. */
+static bool try_again(int err)
+{
+	return err == -EAGAIN || err == URXE_NO_SOURCE;
+}
+
 static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		   struct urxe_ctx *ctx)
 {
@@ -374,7 +450,7 @@ static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 				AETH_NAK_INV_REQ);
 	err = urxe_pkt_to_sg(pkt, qp_recv_pd(qp), resp->rqe.sge,
 			     resp->rqe.num_sge, resp->length, ctx);
-	if (err && err != -EAGAIN)
+	if (err && !try_again(err))
 		return fail_rqe(qp, ctx, IB_WC_LOC_PROT_ERR,
 				AETH_NAK_REM_OP);
 	return err;
@@ -424,7 +500,7 @@ static int do_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	err = urxe_pkt_to_mr(pkt, mr, resp->va, ctx);
 	urxe_mr_put(mr);
 	if (err)
-		return err == -EAGAIN ? err : FAIL_ACCESS;
+		return try_again(err) ? err : FAIL_ACCESS;
 	resp->va += pkt->len;
 	resp->resid -= pkt->len;
 	return 0;
@@ -566,7 +642,7 @@ static int end_message(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 static int take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	struct urxe_resp *resp = &qp->resp;
-	u32 packets = 1;
+	u32 packets = pkt->packets;
 
 	if (pkt->traits & OP_READ)
 		packets = recall(qp, pkt->psn)->packets;
@@ -580,7 +656,7 @@ static int take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	}
 	resp->psn = psn_add(resp->psn, packets);
 	resp->nak_sent = false;
-	resp->unacked++;
+	resp->unacked += pkt->packets;
 	return 0;
 }
 
@@ -640,7 +716,7 @@ static void duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 
 /* --- one packet --------------------------------------------------------- */
 
-static int request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+static int request(struct urxe_qp *qp, struct urxe_pkt *pkt,
 		   struct urxe_ctx *ctx)
 {
 	s32 order = psn_diff(pkt->psn, qp->resp.psn);
@@ -653,7 +729,9 @@ static int request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	}
 	if (order > 0)
 		return FAIL_SEQ;
-	if (order < 0) {
+	if (order < 0 && -order < pkt->packets) {
+		urxe_pkt_trim(pkt, -order, qp->mtu);
+	} else if (order < 0) {
 		duplicate(qp, pkt, ctx);
 		return 0;
 	}
@@ -664,6 +742,24 @@ static int request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	if (!err)
 		acknowledge(qp, pkt, ctx);
 	return err;
+}
+
+/*
+ * The bytes that a packet refers to can't be had here: have it sent again with them.
+ * What follows it until then is out of order, and not worth a NAK.
+ */
+static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		   struct urxe_ctx *ctx)
+{
+	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+
+	urxe_count(qp->dev, URXE_CNT_REFUSED);
+	qp->resp.nak_sent = true;
+	qp->resp.ack_due = true;
+	if (!sender)
+		return;
+	set_bit(SQ_EV_REFUSED, &sender->req.events);
+	urxe_runner_kick_next(ctx, &sender->sq_runner);
 }
 
 /* The first packet tells a QP in RTR that its peer is there. */
@@ -696,7 +792,9 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		if (err == -EAGAIN)
 			return URXE_STEP_SLEEP;
 		urxe_run_next(skb);
-		if (err)
+		if (err == URXE_NO_SOURCE)
+			refuse(qp, &pkt, ctx);
+		else if (err)
 			fail(qp, ctx, err);
 		step = send_responses(qp, ctx);
 	}

@@ -80,6 +80,25 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	} while (!put_down(runner));
 }
 
+/*
+ * What the step has kicked, and what that kicks in turn. Only the first one may
+ * fault: it is its own stop() that interrupts a fault.
+ */
+static void run_next(struct urxe_ctx *ctx)
+{
+	struct urxe_runner *runner;
+
+	ctx->may_sleep = false;
+	while ((runner = ctx->next)) {
+		ctx->next = NULL;
+		if (ctx->budget <= 0)
+			urxe_runner_defer(runner);
+		else if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
+			run(runner, ctx);
+		runner->put(runner);
+	}
+}
+
 static void run_worker(struct work_struct *work)
 {
 	struct urxe_runner *runner =
@@ -94,6 +113,7 @@ static void run_worker(struct work_struct *work)
 	/* A dead mm is not entered: it is the access that fails, then. */
 	inside = ctx.mm && !umem_worker_enter(&runner->worker, ctx.mm);
 	run(runner, &ctx);
+	run_next(&ctx);
 	if (inside)
 		umem_worker_leave(&runner->worker);
 	if (ctx.mm)
@@ -114,11 +134,13 @@ int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err)
 
 void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
-					     struct urxe_ctx *ctx))
+					     struct urxe_ctx *ctx),
+		      void (*put)(struct urxe_runner *runner))
 {
 	runner->state = 0;
 	runner->stopping = false;
 	runner->step = step;
+	runner->put = put;
 	runner->mm = NULL;
 	runner->wq = wq;
 	umem_worker_init(&runner->worker);
@@ -126,12 +148,29 @@ void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
 	init_waitqueue_head(&runner->idle);
 }
 
+void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm)
+{
+	struct urxe_ctx ctx = { .budget = BUDGET_INLINE, .mm = mm };
+
+	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+		return;
+	run(runner, &ctx);
+	run_next(&ctx);
+}
+
 void urxe_runner_kick(struct urxe_runner *runner)
 {
-	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
+	urxe_runner_kick_call(runner, NULL);
+}
 
-	if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
-		run(runner, &ctx);
+void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner)
+{
+	swap(ctx->next, runner);
+	if (!runner)
+		return;
+	if (runner != ctx->next)
+		urxe_runner_defer(runner);
+	runner->put(runner);
 }
 
 void urxe_runner_defer(struct urxe_runner *runner)
@@ -156,4 +195,5 @@ void urxe_runner_start(struct urxe_runner *runner)
 	umem_worker_resume(&runner->worker);
 	WRITE_ONCE(runner->stopping, false);
 	run(runner, &ctx);
+	run_next(&ctx);
 }

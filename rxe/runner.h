@@ -25,6 +25,8 @@ struct urxe_runner;
  * @mm: the mm that the worker entered, or tried to and found dead
  * @want_mm: set by the step before URXE_STEP_SLEEP: whose memory it needs
  * @runner: who runs
+ * @next: a runner that this step has given something to do; see
+ *	  urxe_runner_kick_next(). With a reference that its @put gives back
  */
 struct urxe_ctx {
 	bool			may_sleep;
@@ -32,6 +34,7 @@ struct urxe_ctx {
 	struct mm_struct	*mm;
 	struct mm_struct	*want_mm;
 	struct urxe_runner	*runner;
+	struct urxe_runner	*next;
 };
 
 enum urxe_step {
@@ -45,6 +48,7 @@ enum urxe_step {
  * @state: RUN_* bits
  * @stopping: somebody waits for the token to keep it; steps are cut short
  * @step: works until nothing is left, the budget is used, or it must sleep
+ * @put: gives back a reference on what the runner is part of
  * @worker: the worker's stay in an owner's mm
  * @mm: which mm; written by the token's holder; held by mmgrab() from the
  *	hand-over until the worker is done with it
@@ -57,6 +61,7 @@ struct urxe_runner {
 	bool			stopping;
 	enum urxe_step		(*step)(struct urxe_runner *runner,
 					struct urxe_ctx *ctx);
+	void			(*put)(struct urxe_runner *runner);
 	struct umem_worker	worker;
 	struct mm_struct	*mm;
 	struct work_struct	work;
@@ -66,7 +71,8 @@ struct urxe_runner {
 
 void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
-					     struct urxe_ctx *ctx));
+					     struct urxe_ctx *ctx),
+		      void (*put)(struct urxe_runner *runner));
 
 /**
  * urxe_runner_kick - there is something to do
@@ -75,6 +81,23 @@ void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
  * Context: process or softirq; not with interrupts disabled.
  */
 void urxe_runner_kick(struct urxe_runner *runner);
+
+/**
+ * urxe_runner_kick_call - likewise, from a system call
+ * @mm: of the caller, which is where a worker should go on; may be NULL
+ */
+void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm);
+
+/**
+ * urxe_runner_kick_next - there is something to do for another runner
+ * @ctx: of the step that says so
+ * @runner: the other one, with a reference for its @put
+ *
+ * It is kicked in the same context when the step is over and its token put down:
+ * two ends that keep each other busy take turns, and neither is called with the
+ * other's token held. What the budget does not suffice for a worker does.
+ */
+void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner);
 
 /**
  * urxe_runner_defer - there is something to do, but not in this context

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
- * From the UDP socket to a QP's queue.
+ * From the wire, or from a peer on this host, to a QP's queue.
  *
  * An skb carries one packet, or a run of equal ones that GSO or GRO left whole.
  * The run is cut where the QP or the direction changes and where a packet is no
@@ -17,6 +17,7 @@
 #include "ns.h"
 #include "pkt.h"
 #include "qp.h"
+#include "ref.h"
 #include "rx.h"
 #include "trace.h"
 
@@ -37,7 +38,30 @@ struct part {
 	u32		end;
 };
 
-static u32 crc_rest(const struct sk_buff *skb, u32 crc, u32 off, u32 len)
+/**
+ * struct arrival - an skb being taken apart
+ * @net: where it arrived
+ * @skb: itself
+ * @seg: bytes of each of its packets
+ * @off: the packet that is looked at
+ * @len: its bytes
+ * @nth: how many have been before it
+ * @icrc: what the ICRCs of all have in common
+ * @part: the packets before it that are not delivered yet
+ */
+struct arrival {
+	struct net		*net;
+	struct sk_buff		*skb;
+	u32			seg;
+	u32			off;
+	u32			len;
+	u32			nth;
+	struct urxe_icrc	icrc;
+	struct part		part;
+};
+
+/* Of a packet whose bytes are not all in one place. */
+static u32 crc_pieces(const struct sk_buff *skb, u32 crc, u32 off, u32 len)
 {
 	u32 piece;
 
@@ -52,75 +76,112 @@ static u32 crc_rest(const struct sk_buff *skb, u32 crc, u32 off, u32 len)
 	return crc;
 }
 
-/* Of @len bytes at @off, for the IP identification that its sender gave it. */
-static bool icrc_ok_id(const struct urxe_pkt *pkt, u32 off, u32 len, u16 id)
+/* With the IP identification that its sender gave the packet. */
+static bool icrc_ok_id(struct arrival *at, const struct urxe_pkt *pkt, u16 id)
 {
-	u16 udp_len = len + sizeof(struct udphdr);
 	const u32 bth_len = sizeof(struct urxe_bth);
-	struct sk_buff *skb = pkt->skb;
+	u32 end = at->len - URXE_ICRC_LEN;
 	__le32 icrc;
 	u32 crc;
 
-	if (skb->protocol == htons(ETH_P_IP))
-		crc = urxe_icrc_start4(ip_hdr(skb), id, udp_len, &pkt->bth);
-	else
-		crc = urxe_icrc_start6(ipv6_hdr(skb), udp_len, &pkt->bth);
-	crc = crc_rest(skb, crc, off + bth_len, len - bth_len - URXE_ICRC_LEN);
-	if (skb_copy_bits(skb, off + len - URXE_ICRC_LEN, &icrc, sizeof(icrc)))
-		return false;
-	return icrc == urxe_icrc_final(crc);
+	crc = urxe_icrc(&at->icrc, at->skb, id, &pkt->bth, at->len);
+	if (pkt->bytes) {
+		crc = urxe_icrc_update(crc, pkt->bytes + bth_len,
+				       end - bth_len);
+		memcpy(&icrc, pkt->bytes + end, sizeof(icrc));
+		return icrc == urxe_icrc_final(crc);
+	}
+	crc = crc_pieces(at->skb, crc, at->off + bth_len, end - bth_len);
+	return !skb_copy_bits(at->skb, at->off + end, &icrc, sizeof(icrc)) &&
+	       icrc == urxe_icrc_final(crc);
 }
 
 /*
  * Segmentation counts the identification up from packet to packet. A sender
  * that sets "don't fragment" may as well leave it as it is.
  */
-static bool icrc_ok(const struct urxe_pkt *pkt, u32 off, u32 len, u32 nth)
+static bool icrc_ok(struct arrival *at, const struct urxe_pkt *pkt)
 {
 	u16 id;
 
-	if (pkt->skb->protocol != htons(ETH_P_IP))
-		return icrc_ok_id(pkt, off, len, 0);
-	id = ntohs(ip_hdr(pkt->skb)->id);
-	return icrc_ok_id(pkt, off, len, id + nth) ||
-	       (nth && icrc_ok_id(pkt, off, len, id));
+	if (at->skb->protocol != htons(ETH_P_IP))
+		return icrc_ok_id(at, pkt, 0);
+	id = ntohs(ip_hdr(at->skb)->id);
+	return icrc_ok_id(at, pkt, id + at->nth) ||
+	       (at->nth && icrc_ok_id(at, pkt, id));
+}
+
+/* False when the packets of @skb are too many, and dropped. Uses up @skb. */
+static bool enqueue(struct urxe_qp *qp, struct sk_buff *skb, bool request,
+		    struct urxe_run run)
+{
+	struct sk_buff_head *queue = request ? &qp->resp.pkts : &qp->req.pkts;
+
+	if (skb_queue_len_lockless(queue) * (u64)skb->truesize >
+	    BACKLOG_LIMIT) {
+		urxe_count(qp->dev, URXE_CNT_DROP_BACKLOG);
+		kfree_skb(skb);
+		return false;
+	}
+	trace_urxe_rx(qp, request, run.end - run.off);
+	*urxe_run(skb) = run;
+	skb_queue_tail(queue, skb);
+	return true;
+}
+
+static void count_run(const struct urxe_qp *qp, const struct urxe_run *run)
+{
+	u32 bytes = run->ref ? run->ref->wire_len : run->end - run->off;
+
+	urxe_count(qp->dev, URXE_CNT_RX_BATCHES);
+	urxe_count_add(qp->dev, URXE_CNT_RX_PKTS, run->ref ?
+		       run->ref->packets : DIV_ROUND_UP(bytes, run->seg));
+	urxe_count_add(qp->dev, URXE_CNT_RX_BYTES, bytes);
+}
+
+static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
+{
+	return request ? &qp->rq_runner : &qp->sq_runner;
 }
 
 /* Queue the part at its QP, and let the QP have it. Uses up @skb, and @part. */
 static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 {
 	struct urxe_qp *qp = part->qp;
-	struct sk_buff_head *queue = part->request ? &qp->resp.pkts :
-						     &qp->req.pkts;
-	struct urxe_runner *runner = part->request ? &qp->rq_runner :
-						     &qp->sq_runner;
-
-	part->qp = NULL;
-	trace_urxe_rx(qp, part->request, part->end - part->off);
-	*urxe_run(skb) = (struct urxe_run){
+	struct urxe_run run = {
 		.off = part->off, .end = part->end, .seg = seg,
 	};
-	if (skb_queue_len_lockless(queue) * (u64)skb->truesize >
-	    BACKLOG_LIMIT) {
-		urxe_count(qp->dev, URXE_CNT_DROP_BACKLOG);
-		kfree_skb(skb);
-	} else {
-		skb_queue_tail(queue, skb);
-		urxe_runner_kick(runner);
-	}
+
+	part->qp = NULL;
+	count_run(qp, &run);
+	if (enqueue(qp, skb, part->request, run))
+		urxe_runner_kick(runner_of(qp, part->request));
 	urxe_qp_put(qp);
 }
 
-/* The part ends here, but the skb goes on: it is shared from now on. */
-static void deliver_shared(struct part *part, struct sk_buff *skb, u32 seg)
+void urxe_rx_local(struct urxe_qp *qp, struct sk_buff *skb, bool request,
+		   struct urxe_run run, struct urxe_ctx *ctx)
 {
+	__skb_pull(skb, skb_transport_offset(skb) + sizeof(struct udphdr));
+	run.end = skb->len;
+	count_run(qp, &run);
+	if (enqueue(qp, skb, request, run))
+		urxe_runner_kick_next(ctx, runner_of(qp, request));
+	else
+		urxe_qp_put(qp);
+}
+
+/* The part ends here, but the skb goes on: it is shared from now on. */
+static void deliver_shared(struct arrival *at)
+{
+	struct part *part = &at->part;
 	struct sk_buff *clone;
 
 	if (!part->qp)
 		return;
-	clone = skb_clone(skb, GFP_ATOMIC);
+	clone = skb_clone(at->skb, GFP_ATOMIC);
 	if (clone) {
-		deliver(part, clone, seg);
+		deliver(part, clone, at->seg);
 		return;
 	}
 	urxe_count(part->qp->dev, URXE_CNT_DROP_NOMEM);
@@ -128,26 +189,26 @@ static void deliver_shared(struct part *part, struct sk_buff *skb, u32 seg)
 	part->qp = NULL;
 }
 
-/* Whose packet is it? Continues @part if it can. */
-static void find_part(struct net *net, struct part *part,
-		      const struct urxe_pkt *pkt, u32 off, u32 seg)
+/* Whose packet is it? Continues the part if it can. */
+static void find_part(struct arrival *at, const struct urxe_pkt *pkt)
 {
 	bool request = pkt->traits & OP_REQUEST;
+	struct part *part = &at->part;
 
 	if (part->qp && (part->qp->ibqp.qp_num != pkt_qpn(pkt) ||
 			 part->request != request))
-		deliver_shared(part, pkt->skb, seg);
+		deliver_shared(at);
 	if (part->qp)
 		return;
-	part->qp = urxe_qp_get(net, pkt_qpn(pkt));
+	part->qp = urxe_qp_get(at->net, pkt_qpn(pkt));
 	part->request = request;
-	part->off = off;
+	part->off = at->off;
 }
 
 /* A drop that no QP is known for is the link's that has the address. */
-static void count_stray(struct net *net, const struct sk_buff *skb,
-			enum urxe_counter c)
+static void count_stray(const struct arrival *at, enum urxe_counter c)
 {
+	const struct sk_buff *skb = at->skb;
 	struct urxe_dev *dev;
 	union ib_gid gid;
 
@@ -156,7 +217,7 @@ static void count_stray(struct net *net, const struct sk_buff *skb,
 				       (struct in6_addr *)&gid);
 	else
 		memcpy(&gid, &ipv6_hdr(skb)->daddr, sizeof(gid));
-	dev = urxe_link_of_address(net, &gid);
+	dev = urxe_link_of_address(at->net, &gid);
 	if (!dev)
 		return;
 	urxe_count(dev, c);
@@ -172,22 +233,22 @@ static bool pkey_ok(const struct urxe_pkt *pkt)
 	return !((ntohs(pkt->bth.pkey) ^ URXE_PKEY) & 0x7fff);
 }
 
-/* One packet of @len bytes at @off. False when it is dropped. */
-static bool take_pkt(struct net *net, struct part *part, struct sk_buff *skb,
-		     u32 off, u32 len, u32 nth, u32 seg)
+/* The packet at @at->off. False when it is dropped. */
+static bool take_pkt(struct arrival *at)
 {
+	struct part *part = &at->part;
 	struct urxe_pkt pkt;
 
-	if (!urxe_pkt_parse(&pkt, skb, off, len)) {
-		count_stray(net, skb, URXE_CNT_DROP_MALFORMED);
+	if (!urxe_pkt_parse(&pkt, at->skb, at->off, at->len)) {
+		count_stray(at, URXE_CNT_DROP_MALFORMED);
 		return false;
 	}
-	find_part(net, part, &pkt, off, seg);
+	find_part(at, &pkt);
 	if (!part->qp) {
-		count_stray(net, skb, URXE_CNT_DROP_NO_QP);
+		count_stray(at, URXE_CNT_DROP_NO_QP);
 		return false;
 	}
-	if (!icrc_ok(&pkt, off, len, nth)) {
+	if (!icrc_ok(at, &pkt)) {
 		urxe_count(part->qp->dev, URXE_CNT_DROP_ICRC);
 		return false;
 	}
@@ -195,22 +256,20 @@ static bool take_pkt(struct net *net, struct part *part, struct sk_buff *skb,
 		urxe_count(part->qp->dev, URXE_CNT_DROP_PKEY);
 		return false;
 	}
-	if (part->off == off)
-		urxe_count(part->qp->dev, URXE_CNT_RX_BATCHES);
-	urxe_count(part->qp->dev, URXE_CNT_RX_PKTS);
-	urxe_count_add(part->qp->dev, URXE_CNT_RX_BYTES, len);
-	part->end = off + len;
+	part->end = at->off + at->len;
 	return true;
 }
 
 /* A dropped packet ends the part; what was good of it is delivered. */
-static void drop_pkt(struct part *part, struct sk_buff *skb, u32 off, u32 seg)
+static void drop_pkt(struct arrival *at)
 {
-	if (part->qp && part->off == off) {
+	struct part *part = &at->part;
+
+	if (part->qp && part->off == at->off) {
 		urxe_qp_put(part->qp);
 		part->qp = NULL;
 	}
-	deliver_shared(part, skb, seg);
+	deliver_shared(at);
 }
 
 /* What is behind UDP's length is no payload; what it says must be there. */
@@ -226,22 +285,21 @@ static bool trim(struct sk_buff *skb)
 
 void urxe_rx(struct net *net, struct sk_buff *skb)
 {
-	struct part part = {};
-	u32 off, len, seg, nth = 0;
+	struct arrival at = { .net = net, .skb = skb };
 
 	if (!pskb_may_pull(skb, sizeof(struct udphdr)) || !trim(skb)) {
 		kfree_skb(skb);
 		return;
 	}
 	__skb_pull(skb, sizeof(struct udphdr));
-	seg = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : skb->len;
-	for (off = 0; off < skb->len; off += len) {
-		len = min(seg, skb->len - off);
-		if (!take_pkt(net, &part, skb, off, len, nth++, seg))
-			drop_pkt(&part, skb, off, seg);
+	at.seg = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : skb->len;
+	for (; at.off < skb->len; at.off += at.len, at.nth++) {
+		at.len = min(at.seg, skb->len - at.off);
+		if (!take_pkt(&at))
+			drop_pkt(&at);
 	}
-	if (part.qp)
-		deliver(&part, skb, seg);
+	if (at.part.qp)
+		deliver(&at.part, skb, at.seg);
 	else
 		kfree_skb(skb);
 }

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Payload by reference. The sender is held only for copies that do not sleep, so
+ * its destruction never waits for the receiver's page faults.
+ */
+#include "frag.h"
+#include "handle.h"
+#include "mr.h"
+#include "qp.h"
+#include "ref.h"
+
+struct urxe_qp *urxe_ref_sender(struct sk_buff *skb)
+{
+	struct urxe_qp *qp = urxe_handle_qp(skb_shinfo(skb)->destructor_arg);
+
+	if (qp && (qp_state(qp) < IB_QPS_RTR || qp_state(qp) == IB_QPS_ERR)) {
+		urxe_qp_put(qp);
+		return NULL;
+	}
+	return qp;
+}
+
+/* Part of a packet's payload, in one entry of its reference. */
+static int move_part(struct ib_pd *from, const struct urxe_ref *ref,
+		     const struct rxe_sge *sge, u32 off, u32 len,
+		     const struct urxe_sink *sink, u32 done,
+		     struct urxe_ctx *ctx)
+{
+	u64 sva = sge->addr + off;
+	struct urxe_mr *src;
+	int err;
+
+	src = urxe_mr_get(from, sge->lkey, ref->access, sva, len);
+	if (!src)
+		return URXE_NO_SOURCE;
+	if (sink->mr)
+		err = urxe_mr_move(sink->mr, sink->va + done, src, sva, len,
+				   ctx);
+	else
+		err = urxe_sg_move(sink->ibpd, sink->sge, sink->num,
+				   sink->off + done, src, sva, len, ctx);
+	urxe_mr_put(src);
+	return err;
+}
+
+static int move_all(struct ib_pd *from, const struct urxe_pkt *pkt,
+		    const struct urxe_sink *sink, struct urxe_ctx *ctx)
+{
+	const struct urxe_ref *ref = pkt->ref;
+	const struct rxe_sge *sge = ref->sge;
+	u32 off = ref->off + pkt->skip;
+	u32 part, done;
+	int err = 0;
+
+	for (done = 0; !err && done < pkt->len; sge++) {
+		if (sge == ref->sge + ref->num_sge)
+			return URXE_NO_SOURCE;
+		if (off >= sge->length) {
+			off -= sge->length;
+			continue;
+		}
+		part = min(pkt->len - done, sge->length - off);
+		err = move_part(from, ref, sge, off, part, sink, done, ctx);
+		done += part;
+		off = 0;
+	}
+	return err;
+}
+
+int urxe_ref_move(const struct urxe_pkt *pkt, const struct urxe_sink *sink,
+		  struct urxe_ctx *ctx)
+{
+	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+	int err;
+
+	if (!sender)
+		return URXE_NO_SOURCE;
+	err = move_all(sender->ibqp.pd, pkt, sink, ctx);
+	urxe_qp_put(sender);
+	return err;
+}
+
+/* What is not charged here was charged when the sender's window let it through. */
+static void add_frag(struct sk_buff *skb, struct page_frag *frag, u32 len)
+{
+	get_page(frag->page);
+	skb_fill_page_desc(skb, skb_shinfo(skb)->nr_frags, frag->page,
+			   frag->offset, len);
+	frag->offset += len;
+	skb->len += len;
+	skb->data_len += len;
+}
+
+static bool may_read(struct ib_pd *from, const struct urxe_ref *ref)
+{
+	struct urxe_mr *mr;
+
+	if (!ref->access)
+		return true;
+	mr = urxe_mr_get(from, ref->sge->lkey, ref->access,
+			 ref->sge->addr + ref->off, ref->len);
+	if (mr)
+		urxe_mr_put(mr);
+	return mr;
+}
+
+static int fetch(struct ib_pd *from, struct sk_buff *skb, struct urxe_ref *ref,
+		 struct urxe_ctx *ctx)
+{
+	struct urxe_ctx nowait = { .runner = ctx->runner };
+	struct page_frag frag = {};
+	u32 n, done;
+	int err = may_read(from, ref) ? 0 : -EFAULT;
+
+	for (done = 0; !err && done < ref->len; done += n) {
+		n = min_t(u32, ref->len - done, PAGE_SIZE);
+		if (skb_shinfo(skb)->nr_frags == MAX_SKB_FRAGS ||
+		    !urxe_frag_need(&frag, n, GFP_ATOMIC))
+			return URXE_NO_SOURCE;
+		n = min(ref->len - done, frag.size - frag.offset);
+		err = urxe_sg_read(from, ref->sge, ref->num_sge,
+				   ref->off + done,
+				   page_address(frag.page) + frag.offset, n,
+				   &nowait);
+		if (!err)
+			add_frag(skb, &frag, n);
+	}
+	urxe_frag_return(&frag);
+	return err ? URXE_NO_SOURCE : 0;
+}
+
+int urxe_ref_fetch(const struct urxe_pkt *pkt, struct urxe_ctx *ctx)
+{
+	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+	int err;
+
+	if (!sender)
+		return URXE_NO_SOURCE;
+	err = fetch(sender->ibqp.pd, pkt->skb, pkt->ref, ctx);
+	urxe_qp_put(sender);
+	if (!err)
+		pkt->ref->fetched = true;
+	return err;
+}
