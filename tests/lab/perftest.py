@@ -61,7 +61,7 @@ def table(output):
     for line in output.splitlines():
         words = line.split()
         if words and words[0] == "#bytes":
-            headings = line.replace("BW ", "BW_").split()
+            headings = line.replace("BW ", "BW_").replace("% ", "%_").split()
         elif headings and len(words) >= 4 and words[0].isdigit():
             yield dict(zip(headings, map(float, words)))
 

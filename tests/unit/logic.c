@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
  * The driver's pure logic against the standard: PSN arithmetic, the opcode table,
- * the headers. Built with sanitizers and run by test_unit.py, in user space.
+ * the headers, the CRC. Built with sanitizers and run by test_unit.py, in user space.
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/crc32.h>
+
+#include "crc.h"
 #include "opcode.h"
 #include "psn.h"
 
@@ -189,11 +192,34 @@ static void test_headers(void)
 	CHECK(((AETH_RNR_NAK | 31) & AETH_TYPE_MASK) == AETH_RNR_NAK);
 }
 
+/* --- CRC ---------------------------------------------------------------- */
+
+static void test_crc(void)
+{
+	enum { LONGEST = 4200 };
+	uint8_t *buf = malloc(LONGEST);
+	uint32_t i, n, off, crc;
+
+	for (i = 0; i < LONGEST; i++)
+		buf[i] = dice();
+	for (n = URXE_CRC_MIN; n + 8 <= LONGEST; n += n < 400 ? 1 : 97) {
+		off = n % 8;
+		crc = dice();
+		CHECK(urxe_crc32(crc, buf + off, n) ==
+		      crc32_le(crc, buf + off, n), "%u bytes", n);
+	}
+	memset(buf, 0, LONGEST);
+	CHECK(urxe_crc32(0, buf, 1024) == 0);
+	CHECK(urxe_crc32(~0U, buf, 1024) == crc32_le(~0U, buf, 1024));
+	free(buf);
+}
+
 int main(void)
 {
 	test_psn();
 	test_opcodes();
 	test_headers();
+	test_crc();
 	printf("%d failures\n", failures);
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Client and server on one machine: what holds over a wire holds without one.
+
+        10.3.0.1, fd03::1
+        link a on d ---- (nothing: a dummy device, which never sees a packet)
+"""
+
+import json
+import mmap
+import random
+import subprocess
+
+import pytest
+
+import test_data
+from test_nopin import Owner
+
+from lab import net
+from lab.rc import Two, counters, same
+from lab.verbs import Connection, Side, e
+
+globals().update({name: getattr(test_data, name) for name in (
+    "test_write", "test_read", "test_send", "test_immediate", "test_atomics")})
+
+SIZE = 1 << 20
+MESSAGE = 100_000
+MTU = 1024
+
+
+@pytest.fixture(scope="module")
+def pair(link_type):
+    """One link; both ends are it."""
+    with net.Host(link_type, mtu=4200) as made:
+        yield made
+
+
+def urxe_only(link_type):
+    if link_type != "urxe":
+        pytest.skip("about the way that urxe takes")
+
+
+def loopback_packets():
+    shown = json.loads(subprocess.check_output(["ip", "-s", "-j", "link", "show", "lo"]))
+    return shown[0]["stats64"]["tx"]["packets"]
+
+
+def test_no_wire(pair, link_type):
+    """No device sees a packet; the link counts what a wire would have seen."""
+    urxe_only(link_type)
+    with Connection(pair, SIZE, mtu=MTU) as (a, b):
+        # Nothing has to be brought in later.
+        for side in (a, b):
+            side.memory[0:MESSAGE] = bytes(MESSAGE)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, 8, b.identity(), 0)
+        a.poll()
+        before = counters(pair.a.link)
+        seen = loopback_packets(), pair.a.statistics("tx_packets")
+        a.post(e.IBV_WR_RDMA_WRITE, 0, MESSAGE, b.identity(), 0)
+        a.poll()
+        after = counters(pair.a.link)
+        packets = -(-MESSAGE // MTU) + 1
+        assert after["tx_packets"] - before["tx_packets"] == packets
+        assert after["rx_packets"] - before["rx_packets"] == packets
+        # BTH and ICRC of each packet, one RETH, one AETH.
+        carried = MESSAGE + packets * (12 + 4) + 16 + 4
+        assert after["tx_bytes"] - before["tx_bytes"] == carried
+        assert after["rx_bytes"] - before["rx_bytes"] == carried
+        assert after["tx_ack"] - before["tx_ack"] == 1
+        assert seen == (loopback_packets(), pair.a.statistics("tx_packets"))
+
+
+@pytest.fixture
+def owner(pair, link_type):
+    urxe_only(link_type)
+    child = Owner(pair.b, SIZE)
+    yield child
+    if child.process.poll() is None:
+        child.process.kill()
+        child.process.wait()
+
+
+def test_two_processes(pair, owner):
+    """The other end is somebody else's, who has not touched the memory yet; then it is
+    known where its pages are."""
+    dice = random.Random(11)
+    side = Side(pair.a, SIZE)
+    side.connect(owner.peer())
+    owner.ask(side.identity()._asdict())
+    for length in (1, 100, 2048, 5000, 65536, 100_001, SIZE // 2):
+        for _ in range(3):
+            there = dice.randrange(SIZE // 2)
+            data = dice.randbytes(length)
+            side.memory[0:length] = data
+            side.post(e.IBV_WR_RDMA_WRITE, 0, length, owner.peer(), there)
+            side.post(e.IBV_WR_RDMA_READ, SIZE // 2, length, owner.peer(), there)
+            side.poll()
+            # While the write is done, another one from the same bytes is none.
+            side.poll()
+            assert same(side.memory[SIZE // 2:SIZE // 2 + length], data)
+        answer = owner.ask([there, length])
+        assert same(bytes.fromhex(answer["data"]), data)
+    side.close()
+    owner.close()
+
+
+def test_memory_comes_and_goes(pair, owner):
+    """Messages out of pages that are taken away and come back in between."""
+    dice = random.Random(12)
+    side = Side(pair.a, SIZE)
+    side.connect(owner.peer())
+    owner.ask(side.identity()._asdict())
+    for round_ in range(20):
+        data = dice.randbytes(SIZE // 2)
+        side.memory[0:SIZE // 2] = data
+        if round_ % 2:
+            side.memory.map.madvise(mmap.MADV_DONTNEED, SIZE // 2, SIZE // 2)
+        side.post(e.IBV_WR_RDMA_WRITE, 0, SIZE // 2, owner.peer(), 0)
+        side.post(e.IBV_WR_RDMA_READ, SIZE // 2, SIZE // 2, owner.peer(), 0)
+        side.poll(2)
+        assert same(side.memory[SIZE // 2:SIZE], data)
+    side.close()
+    owner.close()
+
+
+def test_many_at_once(pair, link_type):
+    """More than a window and a turn, both ways at the same time."""
+    urxe_only(link_type)
+    depth, dice = 48, random.Random(13)
+    with Connection(pair, 8 * SIZE, mtu=MTU, depth=64) as (a, b):
+        chunk = 4 * SIZE // depth
+        for side in (a, b):
+            side.memory[0:4 * SIZE] = dice.randbytes(4 * SIZE)
+        for number in range(depth):
+            at = number * chunk
+            a.post(e.IBV_WR_RDMA_WRITE, at, chunk, b.identity(), 4 * SIZE + at, number)
+            b.post(e.IBV_WR_RDMA_WRITE, at, chunk, a.identity(), 4 * SIZE + at, number)
+        for one, other in ((a, b), (b, a)):
+            assert [done.wr_id for done in one.poll(depth)] == list(range(depth))
+            length = depth * chunk
+            assert same(other.memory[4 * SIZE:4 * SIZE + length],
+                        one.memory[0:length])
+
+
+def test_gather(pair):
+    """Lists on both sides, cut differently."""
+    dice = random.Random(14)
+    with Two(pair, size=SIZE, sges=4) as (a, b):
+        a.memory[0:SIZE] = dice.randbytes(SIZE)
+        source = [(10, 5000), (20_000, 1), (30_001, 60_000), (200_000, 9_999)]
+        sink = [(7, 40_000), (50_000, 3), (60_000, 30_000), (100_000, 20_000)]
+        b.post_receive_list(sink)
+        a.post_list(e.IBV_WR_SEND, source)
+        a.poll()
+        total = sum(length for _, length in source)
+        assert b.poll_receive()[0].byte_len == total
+        sent = b"".join(bytes(a.memory[at:at + length]) for at, length in source)
+        got = b"".join(bytes(b.memory[at:at + length]) for at, length in sink)
+        assert same(got[:total], sent)
+
+
+def test_local_key_is_the_senders_mistake(pair):
+    """A key that is no good is found by its owner, whoever reads the bytes."""
+    with Two(pair, size=SIZE) as (a, b):
+        b.memory[0:SIZE] = b"b" * SIZE
+        a.post_raw(e.IBV_WR_RDMA_WRITE, [(a.memory.address, MESSAGE, a.mr.lkey ^ 1)],
+                   (b.mr.rkey, b.memory.address), wr_id=5)
+        assert a.statuses() == [(5, e.IBV_WC_LOC_PROT_ERR)]
+        assert same(b.memory[0:SIZE], b"b" * SIZE)

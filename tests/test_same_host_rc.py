@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""All that the verbs promise of a reliable connection, and all that can go wrong
+with it, once more between two ends on one host.
+
+        10.3.0.1, fd03::1
+        link a on d ---- (nothing: a dummy device)
+"""
+
+import pytest
+
+import test_errors
+import test_rc
+
+from lab import net
+
+# These need a transfer that is still under way when the system call that began it
+# has returned, which it seldom is here.
+LEFT_OUT = ("test_killed_responder", "test_peer_destroyed_while_busy")
+
+# Tests, and the fixtures they use.
+globals().update({name: thing for module in (test_errors, test_rc)
+                  for name, thing in vars(module).items()
+                  if not name.startswith("_") and name not in LEFT_OUT})
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pair(link_type):
+    """One link; both ends are it."""
+    with net.Host(link_type, mtu=4200) as made:
+        yield made
