@@ -12,6 +12,7 @@
 #	KERNEL=6.1|6.12|sid|debug	one kernel instead of all (demo: 6.1)
 #	TESTS=expression		only the tests whose name matches
 #	QUICK=1				leave out what takes long
+#	SCALING=1			bench: by queue pairs and processors
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 ALL_KERNELS := 6.1 6.12 sid
@@ -37,7 +38,7 @@ check:
 	tools/check/check $(if $(QUICK),--quick) $(if $(TESTS),--tests '$(TESTS)') $(KERNELS)
 
 bench:
-	tools/bench/bench $(if $(QUICK),--quick) $(KERNELS)
+	tools/bench/bench $(if $(QUICK),--quick) $(if $(SCALING),--scaling) $(KERNELS)
 
 selftest:
 	tools/vm/selftest

@@ -2,7 +2,8 @@
 """Who competes, where, and at what.
 
 A player enters a place, which takes over UDP port 4791 and the network devices
-there, measures each workload, and leaves; then the next one has its turn."""
+there, measures each workload, and leaves; then the next one has its turn. A workload
+gives one figure or several."""
 
 import collections
 import json
@@ -12,22 +13,27 @@ import subprocess
 from lab import net, perftest
 from lab.command import run
 
-# What a run of perftest does: enough work to outlast its start, in iterations
-# for each size of message.
-ITERATIONS = {64: 3000, 4096: 2000, 65536: 300, 1 << 20: 30}
+SECONDS = 1
 LATENCY_ITERATIONS = 2000
 WIDE = 4200
 
-Workload = collections.namedtuple("Workload", "name tool size mtu unit")
+# One figure of a workload: `column` is perftest's, `scale` makes it the unit's.
+Figure = collections.namedtuple("Figure", "label unit column scale")
 
 
-def bandwidth(verb, size, mtu):
-    return Workload(f"{verb} {size_name(size)} mtu {mtu}",
-                    f"ib_{verb.lower()}_bw", size, mtu, "MiB/s")
+class Workload:
+    """A run of a perftest program and the figures that come of it."""
 
+    def __init__(self, name, tool, options, *figures):
+        self.name, self.tool, self.options = name, tool, options
+        self.figures = figures
 
-def latency(verb):
-    return Workload(f"{verb} 8 latency", f"ib_{verb.lower()}_lat", 8, 1024, "us")
+    def measure(self, turn):
+        """{(name, unit): value}; a run that fails is a result too: none."""
+        result = turn.perftest(self.name, self.tool, self.options)
+        return result and {
+            (self.name + figure.label, figure.unit):
+            result.column(figure.column) * figure.scale for figure in self.figures}
 
 
 def size_name(size):
@@ -37,22 +43,118 @@ def size_name(size):
     return str(size)
 
 
-TCP = Workload("TCP stream", "iperf3", 0, 0, "MiB/s")
+def tool_of(verb, what):
+    return f"ib_{verb.lower()}_{what}"
 
-QUICK = [bandwidth("WRITE", 64, 1024), bandwidth("WRITE", 65536, 1024),
-         bandwidth("WRITE", 65536, 4096), bandwidth("READ", 65536, 4096),
-         bandwidth("SEND", 65536, 4096), latency("WRITE"), latency("SEND")]
-FULL = [bandwidth(verb, size, mtu) for mtu in (1024, 4096)
-        for verb in ("WRITE", "READ", "SEND") for size in sorted(ITERATIONS)]
-FULL += [latency(verb) for verb in ("WRITE", "READ", "SEND")]
+
+def bandwidth(verb, size, mtu, qps=1):
+    """-D is left out for READs of no more than a packet: see -D in perftest."""
+    return Workload(f"{verb} {size_name(size)} mtu {mtu}" + (f" x{qps}" if qps > 1 else ""),
+                    tool_of(verb, "bw"),
+                    ("-s", size, "-m", mtu, "-q", qps, "-D", SECONDS),
+                    Figure("", "MiB/s", "BW_average", 1))
+
+
+def rate(verb, qps):
+    return Workload(f"{verb} 64 rate" + (f" x{qps}" if qps > 1 else ""),
+                    tool_of(verb, "bw"),
+                    ("-s", 64, "-m", 1024, "-q", qps, "-D", SECONDS),
+                    Figure("", "k/s", "MsgRate", 1000))
+
+
+def latency(verb):
+    return Workload(f"{verb} 8 latency", tool_of(verb, "lat"),
+                    ("-s", 8, "-m", 1024, "-n", LATENCY_ITERATIONS),
+                    Figure("", "us", "t_typical", 1), Figure(" p99", "us", "99%", 1))
+
+
+class Cost:
+    """What a message costs the machine: processor time, switches from task to task,
+    interrupts. The programs sleep until there is a completion. What starting them
+    costs is taken off by the difference of a long run and a short one."""
+
+    SHORT, LONG = 100, 1500
+
+    def __init__(self, verb, size, mtu):
+        self.name = f"{verb} {size_name(size)} mtu {mtu} cost"
+        self.verb, self.size, self.mtu = verb, size, mtu
+
+    def measure(self, turn):
+        spent = []
+        for messages in (self.SHORT, self.LONG):
+            before = Spent()
+            if not turn.perftest(self.name, tool_of(self.verb, "bw"),
+                                 ("-s", self.size, "-m", self.mtu, "-e", "-n", messages)):
+                return None
+            spent.append(Spent().since(before))
+        messages = self.LONG - self.SHORT
+        cpu, switches, interrupts = (long - short for short, long in zip(*spent))
+        return {(f"{self.name}: cpu", "s/GB"): cpu / (messages * self.size / 1e9),
+                (f"{self.name}: cpu", "us/message"): cpu / messages * 1e6,
+                (f"{self.name}: switches", "/message"): switches / messages,
+                (f"{self.name}: interrupts", "/message"): interrupts / messages}
+
+
+class Spent:
+    """What the machine has spent since it was started."""
+
+    def __init__(self):
+        self.cpu = self.switches = self.interrupts = 0
+        with open("/proc/stat", encoding="ascii") as stat:
+            for line in stat:
+                name, *values = line.split()
+                if name == "cpu":
+                    user, nice, system, _idle, _wait, irq, softirq = map(int, values[:7])
+                    ticks = user + nice + system + irq + softirq
+                    self.cpu = ticks / os.sysconf("SC_CLK_TCK")
+                elif name == "ctxt":
+                    self.switches = int(values[0])
+                elif name == "intr":
+                    self.interrupts = int(values[0])
+
+    def since(self, before):
+        return (self.cpu - before.cpu, self.switches - before.switches,
+                self.interrupts - before.interrupts)
+
+
+class TcpStream:
+    """iperf3, for scale."""
+
+    name = "TCP stream"
+
+    def measure(self, turn):
+        return {(self.name, "MiB/s"): turn.stream()}
+
+
+TCP = TcpStream()
+
+SIZES = (64, 4096, 65536, 1 << 20)
+VERBS = ("WRITE", "READ", "SEND")
+
+# What the project has set itself figures for: docs/performance.md.
+GOALS_WIRE = [bandwidth("WRITE", 65536, 4096), bandwidth("WRITE", 65536, 1024),
+              rate("WRITE", 1), rate("WRITE", 8), Cost("WRITE", 65536, 4096)]
+GOALS_WIRE += [latency(verb) for verb in VERBS]
+GOALS_HOST = [bandwidth(verb, size, 4096) for verb in VERBS for size in (65536, 1 << 20)]
+GOALS_HOST += [latency("WRITE"), rate("WRITE", 1)]
+GOALS_LOSS = [bandwidth("WRITE", 65536, 1024), bandwidth("READ", 65536, 1024)]
+
+ALL = [bandwidth(verb, size, mtu) for mtu in (1024, 4096)
+       for verb in VERBS for size in SIZES if size > 64]
+ALL += [rate(verb, qps) for verb in VERBS for qps in (1, 8)]
+ALL += [Cost(verb, 65536, 4096) for verb in VERBS] + [Cost("WRITE", 64, 1024)]
+ALL += [latency(verb) for verb in VERBS]
+
+SCALING = [workload for qps in (1, 2, 4, 8)
+           for workload in (bandwidth("WRITE", 65536, 4096, qps), rate("WRITE", qps))]
 
 
 class Place:
     """Where a contest takes place: see the top of `guest`."""
 
-    def __init__(self, name, players, workloads, where=None):
+    def __init__(self, name, players, workloads, where=None, netem=()):
         self.name, self.players, self.workloads = name, players, workloads
-        self.where = where
+        self.where, self.netem = where, netem
 
     def set_up(self, link_type):
         if self.where is None:
@@ -76,6 +178,8 @@ class Verbs:
         if self.policy:
             for end in (turn.pair.a, turn.pair.b):
                 end.link.set_memory_policy(self.policy)
+        if place.netem:
+            turn.pair.netem(*place.netem)
         return turn
 
 
@@ -86,21 +190,13 @@ class VerbsTurn:
         self.link_type = link_type
         self.pair = pair.__enter__()
 
-    def measure(self, workload):
-        if workload.unit == "us":
-            result = self.perftest(workload, LATENCY_ITERATIONS)
-            return result and result.column("t_typical")
-        result = self.perftest(workload, ITERATIONS[workload.size])
-        return result and result.column("BW_average")
-
-    def perftest(self, workload, iterations):
-        """A run that fails is a result too: none."""
+    def perftest(self, name, tool, options):
+        """None when it fails."""
         try:
-            return perftest.run(self.pair, workload.tool, "-s", workload.size,
-                                "-m", workload.mtu, "-n", iterations, timeout=60)
+            return perftest.run(self.pair, tool, *options, timeout=60)
         except perftest.Failed as failed:
-            print(f"{self.link_type}: {workload.name}: "
-                  f"{str(failed).splitlines()[0]}", flush=True)
+            print(f"{self.link_type}: {name}: {str(failed).splitlines()[0]}",
+                  flush=True)
             return None
 
     def close(self):
@@ -117,8 +213,10 @@ class Tcp:
         return workload is TCP
 
     def enter(self, place):
-        return TcpTurn(net.Pair(None, net.Pair.APART, WIDE) if place.where else
-                       None)
+        turn = TcpTurn(net.Pair(None, net.Pair.APART, WIDE) if place.where else None)
+        if place.netem:
+            turn.pair.netem(*place.netem)
+        return turn
 
 
 class TcpTurn:
@@ -127,7 +225,7 @@ class TcpTurn:
     def __init__(self, pair):
         self.pair = pair and pair.__enter__()
 
-    def measure(self, _workload):
+    def stream(self):
         here = self.pair.a.command if self.pair else list
         there = self.pair.b.command if self.pair else list
         address = self.pair.b.ipv4 if self.pair else "127.0.0.1"
@@ -142,16 +240,26 @@ class TcpTurn:
             self.pair.__exit__()
 
 
-def places(quick):
-    """The contests of a benchmark."""
+def places(what):
+    """The contests of a benchmark: of its `goals`, of `all`, or of `scaling`."""
     urxe, rxe, tcp = Verbs("urxe", "urxe"), Verbs("rdma_rxe", "rxe"), Tcp()
     pinned = Verbs("pinned", "urxe", policy="pinned")
-    work = [TCP] + (QUICK if quick else FULL)
+    together, apart = net.Pair.TOGETHER, net.Pair.APART
+    if what == "scaling":
+        return [Place("veth", [urxe, rxe], SCALING, together),
+                Place("host", [urxe, rxe], SCALING)]
     version = tuple(map(int, os.uname().release.split(".")[:2]))
-    apart = [urxe, tcp] + ([rxe] if version >= (7, 1) else [])
-    return [Place("veth", [urxe, pinned, rxe, tcp], work, net.Pair.TOGETHER),
-            Place("netns", apart, work, net.Pair.APART),
-            Place("host", [urxe, rxe, tcp], work)]
+    everyone = what == "all"
+    wire = [TCP] + (ALL if everyone else GOALS_WIRE)
+    found = [Place("veth", [urxe, rxe, tcp] + [pinned] * everyone, wire, together)]
+    if everyone:
+        found.append(Place("netns", [urxe, tcp] + [rxe] * (version >= (7, 1)), wire, apart))
+    found.append(Place("host", [urxe, rxe, tcp],
+                       [TCP] + (ALL if everyone else GOALS_HOST)))
+    for loss in ("0.1%", "1%"):
+        found.append(Place(f"loss {loss}", [urxe, rxe, tcp], [TCP] + GOALS_LOSS,
+                           together, ("loss", loss)))
+    return found
 
 
 class Figures:
@@ -160,12 +268,17 @@ class Figures:
     def __init__(self):
         self.all = collections.defaultdict(list)
 
-    def add(self, place, workload, player, value):
-        if value is not None:
-            self.all[place.name, workload.name, workload.unit, player.name].append(value)
+    def add(self, place, player, measured):
+        for (name, unit), value in (measured or {}).items():
+            self.all[place.name, name, unit, player.name].append(value)
 
-    def of(self, place, workload, player):
-        return self.all.get((place.name, workload.name, workload.unit, player.name), [])
+    def rows(self, place):
+        """(name, unit) of what was measured in a place, in order."""
+        return list(dict.fromkeys((name, unit) for where, name, unit, _ in self.all
+                                  if where == place.name))
+
+    def of(self, place, row, player):
+        return self.all.get((place.name, *row, player), [])
 
     def as_list(self, summary):
         return [{"place": place, "workload": workload, "unit": unit,

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""The figures of a place as a table: medians, and how many times faster urxe is
-than each other player (for a latency: how many times shorter). `pinned` is urxe
+"""The figures of a place as a table: medians, and how many times better urxe is than
+each other player: faster, or for what had better be small, less. `pinned` is urxe
 with the policy to pin, for what not pinning costs or saves."""
 
 import statistics
 
 from contest import TCP
+
+BIG_IS_GOOD = ("MiB/s", "k/s")
 
 
 def median(values):
@@ -19,32 +21,31 @@ def cell(value, form="{:.1f}"):
 def ratio(ours, theirs, unit):
     if not ours or not theirs:
         return None
-    return theirs / ours if unit == "us" else ours / theirs
+    return ours / theirs if unit in BIG_IS_GOOD else theirs / ours
 
 
-ROW = "{:<20}{:>7}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}"
+ROW = "{:<38}{:>11}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}"
 
 
 def show(place, figures):
     """Print the table of a place."""
-    players = {player.name: player for player in place.players}
+    def of(row, player):
+        return median(figures.of(place, row, player))
 
-    def of(workload, name):
-        player = players.get(name)
-        return median(figures.of(place, workload, player)) if player else None
-
-    tcp = of(TCP, "tcp")
+    tcp = of((TCP.name, "MiB/s"), "tcp")
     print(f"\n{place.name} (TCP: {cell(tcp)} MiB/s)")
     print(ROW.format("workload", "unit", "urxe", "pinned", "rdma_rxe",
                      "x pinned", "x rxe", "x TCP"))
-    for workload in place.workloads:
-        if workload is TCP:
+    for row in figures.rows(place):
+        name, unit = row
+        if name == TCP.name:
             continue
-        unit, ours = workload.unit, of(workload, "urxe")
-        pinned, theirs = of(workload, "pinned"), of(workload, "rdma_rxe")
-        print(ROW.format(workload.name, unit, cell(ours), cell(pinned),
-                         cell(theirs), cell(ratio(ours, pinned, unit), "{:.2f}"),
+        ours, pinned, theirs = (of(row, player) for player in
+                                ("urxe", "pinned", "rdma_rxe"))
+        form = "{:.1f}" if unit in (*BIG_IS_GOOD, "us") else "{:.2f}"
+        print(ROW.format(name, unit, cell(ours, form), cell(pinned, form),
+                         cell(theirs, form), cell(ratio(ours, pinned, unit), "{:.2f}"),
                          cell(ratio(ours, theirs, unit), "{:.2f}"),
-                         cell(ratio(ours, tcp, unit) if unit != "us" else None,
+                         cell(ratio(ours, tcp, unit) if unit == "MiB/s" else None,
                               "{:.2f}")))
     print(flush=True)
