@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
-/* The kernel's CRC-32 as the standard has it: bit by bit (IEEE 802.3, 3.2.9). */
+/* What the driver's pure files want of the kernel's CRC-32: a byte at a time. */
 #ifndef UNIT_CRC32_H
 #define UNIT_CRC32_H
 
@@ -7,13 +7,16 @@
 
 static inline __u32 crc32_le(__u32 crc, const __u8 *at, __u32 len)
 {
-	int bit;
+	static __u32 table[256];
+	__u32 i, bit;
 
-	for (; len; len--) {
-		crc ^= *at++;
+	for (i = 0; !table[255] && i < 256; i++) {
+		table[i] = i;
 		for (bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? crc >> 1 ^ 0xedb88320 : crc >> 1;
+			table[i] = table[i] >> 1 ^ (table[i] & 1 ? 0xedb88320 : 0);
 	}
+	while (len--)
+		crc = crc >> 8 ^ table[(crc ^ *at++) & 0xff];
 	return crc;
 }
 
