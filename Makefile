@@ -13,6 +13,7 @@
 #	TESTS=expression		only the tests whose name matches
 #	QUICK=1				leave out what takes long
 #	SCALING=1			bench: by queue pairs and processors
+#	TIME=seconds			limit for the tests of one kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 ALL_KERNELS := 6.1 6.12 sid
@@ -35,7 +36,8 @@ demo:
 	tools/demo/demo $(or $(KERNEL),6.1)
 
 check:
-	tools/check/check $(if $(QUICK),--quick) $(if $(TESTS),--tests '$(TESTS)') $(KERNELS)
+	tools/check/check $(if $(QUICK),--quick) $(if $(TIME),--time $(TIME)) \
+		$(if $(TESTS),--tests '$(TESTS)') $(KERNELS)
 
 bench:
 	tools/bench/bench $(if $(QUICK),--quick) $(if $(SCALING),--scaling) $(KERNELS)
