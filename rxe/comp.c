@@ -24,6 +24,7 @@ static const u8 wc_opcodes[] = {
 	[IB_WR_ATOMIC_WRITE]		= IB_WC_ATOMIC_WRITE,
 	[IB_WR_LOCAL_INV]		= IB_WC_LOCAL_INV,
 	[IB_WR_REG_MR]			= IB_WC_REG_MR,
+	[IB_WR_BIND_MW]			= IB_WC_BIND_MW,
 };
 
 /* --- completions -------------------------------------------------------- */

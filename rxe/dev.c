@@ -96,8 +96,11 @@ static void fill_optional(struct ib_device_attr *attr,
 		attr->max_srq_wr = URXE_MAX_SRQ_WR;
 		attr->max_srq_sge = URXE_MAX_SGE;
 	}
-	if (ops->alloc_mw)
+	if (ops->alloc_mw) {
+		attr->device_cap_flags |= IB_DEVICE_MEM_WINDOW |
+					  IB_DEVICE_MEM_WINDOW_TYPE_2B;
 		attr->max_mw = URXE_MAX_MW;
+	}
 	if (ops->attach_mcast) {
 		attr->max_mcast_grp = URXE_MAX_MCAST_GRP;
 		attr->max_mcast_qp_attach = URXE_MAX_MCAST_QP;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
  * What outlives a QP: packets on the wire name a QP by number, and skbs that
- * wait in somebody's queue are charged to one. Both hold a handle; destroying
- * the QP cuts its tie to the handle and waits for neither.
+ * wait in somebody's queue are charged to one, and memory windows are open to one.
+ * They hold a handle; destroying the QP cuts its tie to the handle and waits for
+ * none of them.
  */
 #ifndef URXE_HANDLE_H
 #define URXE_HANDLE_H
@@ -19,7 +20,7 @@ struct urxe_qp;
  * @qpn: the number, unique in all links and namespaces
  * @lock: guards @qp
  * @qp: NULL once the QP is on its way out
- * @ref: the QP's, and one for each skb under way
+ * @ref: the QP's, and one for each skb under way and each window bound
  * @rcu: found by number under RCU
  * @tx_bytes: bytes given to our own network stack that it still has
  * @tx_wait: the QP waits for @tx_bytes to fall
@@ -48,6 +49,12 @@ struct urxe_handle *urxe_handle_create(struct urxe_qp *qp);
  */
 void urxe_handle_cut(struct urxe_handle *handle);
 void urxe_handle_put(struct urxe_handle *handle);
+
+static inline struct urxe_handle *urxe_handle_get(struct urxe_handle *handle)
+{
+	kref_get(&handle->ref);
+	return handle;
+}
 
 /**
  * urxe_qp_get - the QP that a packet names

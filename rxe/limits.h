@@ -12,8 +12,9 @@
 #define URXE_MAX_INLINE		(URXE_MAX_SGE * sizeof(struct rxe_sge))
 #define URXE_MAX_CQ		(1 << 20)
 #define URXE_MAX_CQE		((1 << 20) - 1)
+#define URXE_MAX_KEY_INDEX	((1 << 24) - 1)	/* regions and windows together */
 #define URXE_MAX_MR		(1 << 23)
-#define URXE_MAX_MW		(1 << 23)
+#define URXE_MAX_MW		(URXE_MAX_KEY_INDEX - URXE_MAX_MR)
 #define URXE_MAX_PD		(1 << 20)
 #define URXE_MAX_AH		(1 << 20)
 #define URXE_MAX_SRQ		(1 << 16)

@@ -4,7 +4,8 @@
  *
  * Lifetime: the link's table holds one reference, taken back by dereg; an access
  * holds one while it runs. dereg waits for the accesses, so the user's memory is
- * not touched after ibv_dereg_mr() has returned.
+ * not touched after ibv_dereg_mr() has returned. Invalidating a key waits for
+ * them as well (urxe_mr_end_access()).
  */
 #include <linux/prandom.h>
 #include <linux/random.h>
@@ -12,9 +13,8 @@
 #include <linux/uaccess.h>
 
 #include "counters.h"
-#include "mr.h"
-
-#define KEY_INDEX(key)	((key) >> 8)
+#include "mw.h"
+#include "qp.h"
 
 static void release(struct kref *ref)
 {
@@ -30,15 +30,33 @@ void urxe_mr_put(struct urxe_mr *mr)
 
 static bool covers(const struct urxe_mr *mr, u64 va, u64 len)
 {
-	u64 off = va - mr->ibmr.iova;
+	u64 off = va - mr->first;
 
 	if (mr->type == URXE_MR_DMA)
 		return va + len >= va;
-	return va >= mr->ibmr.iova && off <= mr->ibmr.length &&
-	       len <= mr->ibmr.length - off;
+	return va >= mr->first && off <= mr->length && len <= mr->length - off;
 }
 
-/* The region that has exactly this key now, with a reference. */
+struct urxe_mr *urxe_mr_find(struct urxe_dev *dev, u32 key)
+{
+	struct urxe_mr *mr;
+
+	rcu_read_lock();
+	mr = xa_load(&dev->mrs, KEY_INDEX(key));
+	if (mr && !kref_get_unless_zero(&mr->ref))
+		mr = NULL;
+	rcu_read_unlock();
+	return mr;
+}
+
+static bool is_valid(const struct urxe_mr *mr, const struct ib_pd *ibpd,
+		     u32 key)
+{
+	return READ_ONCE(mr->state) == URXE_MR_VALID &&
+	       READ_ONCE(mr->key) == key && mr->ibmr.pd == ibpd;
+}
+
+/* What has exactly this key now, with a reference. */
 static struct urxe_mr *lookup(struct ib_pd *ibpd, u32 key)
 {
 	struct urxe_dev *dev = to_urxe(ibpd->device);
@@ -46,25 +64,51 @@ static struct urxe_mr *lookup(struct ib_pd *ibpd, u32 key)
 
 	rcu_read_lock();
 	mr = xa_load(&dev->mrs, KEY_INDEX(key));
-	if (mr && (READ_ONCE(mr->state) != URXE_MR_VALID ||
-		   mr->ibmr.pd != ibpd || mr->ibmr.lkey != key ||
+	if (mr && (!is_valid(mr, ibpd, key) ||
 		   !kref_get_unless_zero(&mr->ref)))
 		mr = NULL;
 	rcu_read_unlock();
 	return mr;
 }
 
-struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
-			    u64 len)
+/* Is a window open to who asks: to the peer of @qp, and to no one locally. */
+static bool opens_to(const struct urxe_mr *mr, const struct urxe_qp *qp)
+{
+	return !mr->window || (qp && urxe_mw_opens_to(mr->window, qp));
+}
+
+static struct urxe_mr *get(struct ib_pd *ibpd, const struct urxe_qp *qp,
+			   u32 key, int access, u64 va, u64 len)
 {
 	struct urxe_mr *mr = lookup(ibpd, key);
 
-	if (mr && ((access & ~mr->access) || !covers(mr, va, len))) {
-		urxe_mr_put(mr);
+	if (!mr)
 		return NULL;
-	}
-	return mr;
+	/*
+	 * The second look comes after the reference, so that either who ends
+	 * the access sees that, or we see that it has ended.
+	 */
+	smp_mb__after_atomic();
+	if (is_valid(mr, ibpd, key) && !(access & ~mr->access) &&
+	    opens_to(mr, qp) && covers(mr, va, len))
+		return mr;
+	urxe_mr_put(mr);
+	return NULL;
 }
+
+struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
+			    u64 len)
+{
+	return get(ibpd, NULL, key, access, va, len);
+}
+
+struct urxe_mr *urxe_mr_get_remote(const struct urxe_qp *qp, u32 key,
+				   int access, u64 va, u64 len)
+{
+	return get(qp->ibqp.pd, qp, key, access, va, len);
+}
+
+/* --- the way to the bytes ----------------------------------------------- */
 
 /* Where the byte at @va is, and how many (up to @len) follow it there. */
 static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
@@ -73,11 +117,11 @@ static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
 
 	if (mr->type == URXE_MR_DMA)
 		return (void *)(uintptr_t)va;
-	off = va - mr->ibmr.iova + (mr->ibmr.iova & (mr->ibmr.page_size - 1));
-	in_page = off & (mr->ibmr.page_size - 1);
-	*len = min_t(u64, *len, mr->ibmr.page_size - in_page);
+	off = va - mr->iova + (mr->iova & (mr->pages->size - 1));
+	in_page = off & (mr->pages->size - 1);
+	*len = min_t(u64, *len, mr->pages->size - in_page);
 	return (void *)(uintptr_t)
-		(mr->pages[off / mr->ibmr.page_size] + in_page);
+		(mr->pages->addr[off / mr->pages->size] + in_page);
 }
 
 static void count_access(struct urxe_mr *mr, int err)
@@ -102,7 +146,7 @@ static int user_result(struct urxe_mr *mr, struct urxe_ctx *ctx, int err)
 static int user_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 		     u32 len, bool may_sleep)
 {
-	u64 off = va - mr->ibmr.iova;
+	u64 off = va - mr->iova;
 
 	if (may_sleep)
 		return dst ? umem_read(mr->umem, off, dst, len) :
@@ -172,8 +216,8 @@ static int bounce(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
 static int move_user(struct urxe_mr *dst, u64 dva, struct urxe_mr *src,
 		     u64 sva, u32 len)
 {
-	if (!umem_move_nowait(dst->umem, dva - dst->ibmr.iova, src->umem,
-			      sva - src->ibmr.iova, len))
+	if (!umem_move_nowait(dst->umem, dva - dst->iova, src->umem,
+			      sva - src->iova, len))
 		return 0;
 	return bounce(dst, dva, src, sva, len);
 }
@@ -260,7 +304,7 @@ int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 
 	if (mr->type == URXE_MR_USER)
 		return user_result(mr, ctx,
-				   umem_atomic(mr->umem, va - mr->ibmr.iova, op,
+				   umem_atomic(mr->umem, va - mr->iova, op,
 					       a, b, old, !ctx->may_sleep));
 	kernel_atomic(kernel_addr(mr, va, &len), op, a, b, old);
 	return 0;
@@ -362,7 +406,7 @@ static bool sge_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
 	if (!mr)
 		return false;
 	there = mr->type != URXE_MR_USER ||
-		umem_at_hand(mr->umem, va - mr->ibmr.iova, len);
+		umem_at_hand(mr->umem, va - mr->iova, len);
 	urxe_mr_put(mr);
 	return there;
 }
@@ -386,58 +430,80 @@ bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 	return !len;
 }
 
-int urxe_mr_fast_reg(struct ib_pd *ibpd, struct ib_mr *ibmr, u32 key,
-		     int access)
-{
-	struct urxe_mr *mr = to_umr(ibmr);
+/* --- ending the access -------------------------------------------------- */
 
-	if (mr->type != URXE_MR_FAST || mr->ibmr.pd != ibpd ||
-	    mr->state == URXE_MR_VALID ||
-	    KEY_INDEX(key) != KEY_INDEX(mr->ibmr.lkey))
-		return -EINVAL;
-	mr->ibmr.lkey = key;
-	mr->ibmr.rkey = key;
-	mr->access = access;
-	WRITE_ONCE(mr->state, URXE_MR_VALID);
-	return 0;
+/* The table's reference, and that of who wants to end it. */
+#define IDLE_REFS	2
+
+int urxe_mr_end_access(struct urxe_mr *mr)
+{
+	lockdep_assert_held(&mr->lock);
+	/* Pairs with the barrier in get(). */
+	smp_store_mb(mr->state, URXE_MR_ENDING);
+	return kref_read(&mr->ref) > IDLE_REFS ? -EAGAIN : 0;
 }
 
-int urxe_mr_invalidate(struct ib_pd *ibpd, u32 key)
+bool urxe_mr_wait(struct urxe_ctx *ctx)
 {
-	struct urxe_mr *mr = lookup(ibpd, key);
-	int err = 0;
+	if (!ctx->may_sleep || READ_ONCE(ctx->runner->stopping)) {
+		ctx->want_mm = NULL;
+		return false;
+	}
+	schedule_timeout_uninterruptible(1);
+	return true;
+}
+
+/*
+ * IBTA 10.6.5: a key that comes from a work request can go by one; not that of a
+ * region, nor of a window of type 1.
+ */
+static bool may_invalidate(const struct urxe_mr *mr, const struct urxe_qp *qp,
+			   u32 key, bool remote)
+{
+	if (mr->state == URXE_MR_INVALID || mr->key != key ||
+	    mr->ibmr.pd != qp->ibqp.pd)
+		return false;
+	if (mr->window)
+		return urxe_mw_may_end(mr->window, qp, remote);
+	return mr->type == URXE_MR_FAST &&
+	       (!remote || (mr->access & URXE_REMOTE_ACCESS));
+}
+
+static int invalidate(const struct urxe_qp *qp, u32 key, bool remote)
+{
+	struct urxe_mr *mr = urxe_mr_find(qp->dev, key);
+	int err = -EINVAL;
 
 	if (!mr)
-		return -EINVAL;
-	if (mr->type == URXE_MR_FAST)
-		WRITE_ONCE(mr->state, URXE_MR_INVALID);
-	else
-		err = -EINVAL;
+		return err;
+	spin_lock_bh(&mr->lock);
+	if (may_invalidate(mr, qp, key, remote))
+		err = urxe_mr_end_access(mr);
+	if (!err) {
+		mr->state = URXE_MR_INVALID;
+		if (mr->window)
+			urxe_mw_close(mr->window);
+	}
+	spin_unlock_bh(&mr->lock);
 	urxe_mr_put(mr);
 	return err;
 }
 
-/* Give @mr an index, and with it a key; it can be found from then on. */
-static int publish(struct urxe_mr *mr, u32 *index)
+int urxe_mr_invalidate(const struct urxe_qp *qp, u32 key, bool remote,
+		       struct urxe_ctx *ctx)
 {
-	struct urxe_dev *dev = mr->dev;
 	int err;
 
-	err = xa_alloc_cyclic(&dev->mrs, index, NULL,
-			      XA_LIMIT(1, URXE_MAX_MR), &dev->mr_next,
-			      GFP_KERNEL);
-	if (err < 0)
-		return err == -EBUSY ? -ENOMEM : err;
-	mr->ibmr.lkey = *index << 8 | (get_random_u32() & 0xff);
-	mr->ibmr.rkey = mr->ibmr.lkey;
-	err = xa_err(xa_store(&dev->mrs, *index, mr, GFP_KERNEL));
-	if (err)
-		xa_erase(&dev->mrs, *index);
+	do {
+		err = invalidate(qp, key, remote);
+	} while (err == -EAGAIN && urxe_mr_wait(ctx));
 	return err;
 }
 
-static struct urxe_mr *mr_alloc(struct ib_pd *ibpd, enum urxe_mr_type type,
-				int access)
+/* --- making and ending -------------------------------------------------- */
+
+struct urxe_mr *urxe_mr_alloc(struct ib_pd *ibpd, enum urxe_mr_type type,
+			      int access)
 {
 	struct urxe_mr *mr = kzalloc(sizeof(*mr), GFP_KERNEL);
 
@@ -450,24 +516,56 @@ static struct urxe_mr *mr_alloc(struct ib_pd *ibpd, enum urxe_mr_type type,
 	mr->access = access;
 	kref_init(&mr->ref);
 	init_completion(&mr->gone);
+	spin_lock_init(&mr->lock);
 	return mr;
 }
 
-static void mr_free(struct urxe_mr *mr)
+int urxe_mr_publish(struct urxe_mr *mr)
 {
-	umem_release(mr->umem);
-	kvfree(mr->pages);
+	struct urxe_dev *dev = mr->dev;
+	u32 index;
+	int err;
+
+	err = xa_alloc_cyclic(&dev->mrs, &index, NULL,
+			      XA_LIMIT(1, URXE_MAX_KEY_INDEX), &dev->mr_next,
+			      GFP_KERNEL);
+	if (err < 0)
+		return err == -EBUSY ? -ENOMEM : err;
+	mr->key = index << 8 | (get_random_u32() & 0xff);
+	mr->ibmr.lkey = mr->key;
+	mr->ibmr.rkey = mr->key;
+	err = xa_err(xa_store(&dev->mrs, index, mr, GFP_KERNEL));
+	if (err)
+		xa_erase(&dev->mrs, index);
+	return err;
+}
+
+void urxe_mr_withdraw(struct urxe_mr *mr)
+{
+	xa_erase(&mr->dev->mrs, KEY_INDEX(mr->key));
+	urxe_mr_put(mr);
+	wait_for_completion(&mr->gone);
+}
+
+void urxe_mr_free(struct urxe_mr *mr)
+{
 	kfree_rcu(mr, rcu);
 }
 
-/* The last step of every way to make a region. */
-static struct ib_mr *mr_finish(struct urxe_mr *mr)
+static void region_free(struct urxe_mr *mr)
 {
-	u32 index;
-	int err = publish(mr, &index);
+	umem_release(mr->umem);
+	urxe_pages_free(mr->pages);
+	urxe_pages_free(mr->next_pages);
+	urxe_mr_free(mr);
+}
+
+struct ib_mr *urxe_mr_finish(struct urxe_mr *mr)
+{
+	int err = urxe_mr_publish(mr);
 
 	if (err) {
-		mr_free(mr);
+		region_free(mr);
 		return ERR_PTR(err);
 	}
 	return &mr->ibmr;
@@ -475,12 +573,12 @@ static struct ib_mr *mr_finish(struct urxe_mr *mr)
 
 struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access)
 {
-	struct urxe_mr *mr = mr_alloc(ibpd, URXE_MR_DMA, access);
+	struct urxe_mr *mr = urxe_mr_alloc(ibpd, URXE_MR_DMA, access);
 
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->state = URXE_MR_VALID;
-	return mr_finish(mr);
+	return urxe_mr_finish(mr);
 }
 
 static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
@@ -505,19 +603,28 @@ struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
 		return ERR_PTR(-EOPNOTSUPP);
 	if (iova + length < iova)
 		return ERR_PTR(-EINVAL);
-	mr = mr_alloc(ibpd, URXE_MR_USER, access);
+	mr = urxe_mr_alloc(ibpd, URXE_MR_USER, access);
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 	mr->umem = open_umem(mr->dev, start, length, access);
 	if (IS_ERR(mr->umem)) {
 		err = PTR_ERR(mr->umem);
-		mr_free(mr);
+		region_free(mr);
 		return ERR_PTR(err);
 	}
 	mr->ibmr.iova = iova;
 	mr->ibmr.length = length;
+	urxe_mr_set_range(mr, iova, length);
 	mr->state = URXE_MR_VALID;
-	return mr_finish(mr);
+	return urxe_mr_finish(mr);
+}
+
+/* The core asks again when a process ends, and windows go before regions then. */
+static bool close_to_windows(struct urxe_mr *mr)
+{
+	int bound = atomic_cmpxchg(&mr->windows, 0, URXE_MR_CLOSED);
+
+	return bound <= 0;
 }
 
 /*
@@ -529,66 +636,35 @@ struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 				 struct ib_pd *pd, struct ib_udata *udata)
 {
 	struct urxe_mr *mr = to_umr(ibmr);
+	struct ib_mr *new;
 
 	if (mr->type != URXE_MR_USER)
 		return ERR_PTR(-EOPNOTSUPP);
+	if (!close_to_windows(mr))
+		return ERR_PTR(-EBUSY);
 	if (!(flags & IB_MR_REREG_TRANS)) {
 		start = mr->umem->addr;
 		length = mr->umem->length;
-		iova = mr->ibmr.iova;
+		iova = mr->iova;
 	}
 	if (!(flags & IB_MR_REREG_ACCESS))
 		access = mr->access;
 	if (!(flags & IB_MR_REREG_PD))
 		pd = mr->ibmr.pd;
-	return urxe_reg_user_mr(pd, start, length, iova, access,
-				URXE_NO_DMAH udata);
+	new = urxe_reg_user_mr(pd, start, length, iova, access,
+			       URXE_NO_DMAH udata);
+	if (IS_ERR(new))
+		atomic_set(&mr->windows, 0);
+	return new;
 }
 
 int urxe_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)
 {
 	struct urxe_mr *mr = to_umr(ibmr);
 
-	xa_erase(&mr->dev->mrs, KEY_INDEX(mr->ibmr.lkey));
-	urxe_mr_put(mr);
-	wait_for_completion(&mr->gone);
-	mr_free(mr);
+	if (!close_to_windows(mr))
+		return -EBUSY;
+	urxe_mr_withdraw(mr);
+	region_free(mr);
 	return 0;
-}
-
-struct ib_mr *urxe_alloc_mr(struct ib_pd *ibpd, enum ib_mr_type type,
-			    u32 max_num_sg)
-{
-	struct urxe_mr *mr;
-
-	if (type != IB_MR_TYPE_MEM_REG || !max_num_sg ||
-	    max_num_sg > URXE_MAX_FRMR_PAGES)
-		return ERR_PTR(-EINVAL);
-	mr = mr_alloc(ibpd, URXE_MR_FAST, 0);
-	if (!mr)
-		return ERR_PTR(-ENOMEM);
-	mr->pages = kvcalloc(max_num_sg, sizeof(*mr->pages), GFP_KERNEL);
-	if (!mr->pages) {
-		mr_free(mr);
-		return ERR_PTR(-ENOMEM);
-	}
-	mr->max_pages = max_num_sg;
-	return mr_finish(mr);
-}
-
-static int set_page(struct ib_mr *ibmr, u64 addr)
-{
-	struct urxe_mr *mr = to_umr(ibmr);
-
-	if (mr->num_pages == mr->max_pages)
-		return -ENOMEM;
-	mr->pages[mr->num_pages++] = addr;
-	return 0;
-}
-
-int urxe_map_mr_sg(struct ib_mr *ibmr, struct scatterlist *sg, int sg_nents,
-		   unsigned int *sg_offset)
-{
-	to_umr(ibmr)->num_pages = 0;
-	return ib_sg_to_pages(ibmr, sg, sg_nents, sg_offset, set_page);
 }

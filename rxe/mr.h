@@ -3,7 +3,8 @@
  * Memory regions: keys, access rights, and the way to the bytes.
  *
  * A key is the region's index in the link's table, shifted by 8, and a byte
- * that changes from use to use. lkey and rkey are the same number.
+ * that changes from use to use. lkey and rkey are the same number. Memory windows
+ * (mw.h) are in the same table, as regions that use another's memory.
  */
 #ifndef URXE_MR_H
 #define URXE_MR_H
@@ -19,31 +20,50 @@
 			 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |	\
 			 IB_ACCESS_MW_BIND | IB_ACCESS_OPTIONAL)
 
+#define URXE_REMOTE_ACCESS	(IB_ACCESS_REMOTE_WRITE |			\
+				 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC)
+
+#define KEY_INDEX(key)	((key) >> 8)
+
+struct urxe_mw;
+struct urxe_qp;
+
 enum urxe_mr_type {
 	URXE_MR_DMA,		/* kernel: all memory, address is the pointer */
-	URXE_MR_USER,		/* a range of user memory */
+	URXE_MR_USER,		/* a range of user memory, or a window to one */
 	URXE_MR_FAST,		/* kernel: pages from a list, by work request */
 };
 
 enum urxe_mr_state {
 	URXE_MR_INVALID,	/* has a key that no access may use now */
+	URXE_MR_ENDING,		/* likewise, but some that did are under way */
 	URXE_MR_VALID,
 };
 
+/* In struct urxe_mr's @windows: none may be bound any more. */
+#define URXE_MR_CLOSED	(-1)
+
 /**
  * struct urxe_mr - a memory region
- * @ibmr: the core's part; key, length and iova are there
+ * @ibmr: the core's part; its keys and range are what the consumer will register
+ *	  next, not always what is registered
  * @dev: the link
  * @ref: the table's reference and those of accesses under way
  * @gone: completed when the last reference is put
  * @rcu: the struct is looked up under RCU
+ * @lock: guards changes of what is below it, once it can be found
  * @type: see the enum
- * @state: see the enum
+ * @state: see the enum; with URXE_MR_VALID nothing below it changes
  * @access: enum ib_access_flags
+ * @key: what an access must name
+ * @iova: address of the first byte of @umem or @pages
+ * @first: first address that may be named; @iova, unless this is a window
+ * @length: bytes from there on
  * @umem: URXE_MR_USER: the bytes
- * @pages: URXE_MR_FAST: kernel addresses of @page_size bytes each
- * @max_pages: room in @pages
- * @num_pages: used in @pages
+ * @pages: URXE_MR_FAST: the bytes, likewise
+ * @next_pages: URXE_MR_FAST: what the next work request will register
+ * @windows: URXE_MR_USER: how many are bound to it, or URXE_MR_CLOSED
+ * @window: what is special about a window; NULL for a region
  */
 struct urxe_mr {
 	struct ib_mr		ibmr;
@@ -51,13 +71,37 @@ struct urxe_mr {
 	struct kref		ref;
 	struct completion	gone;
 	struct rcu_head		rcu;
+	spinlock_t		lock;
 	enum urxe_mr_type	type;
 	enum urxe_mr_state	state;
 	int			access;
+	u32			key;
+	u64			iova;
+	u64			first;
+	u64			length;
 	struct umem		*umem;
-	u64			*pages;
-	u32			max_pages;
-	u32			num_pages;
+	struct urxe_pages	*pages;
+	struct urxe_pages	*next_pages;
+	atomic_t		windows;
+	struct urxe_mw		*window;
+};
+
+/**
+ * struct urxe_pages - the memory of a fast registration
+ * @iova: address of the first byte
+ * @length: bytes
+ * @size: bytes of each page
+ * @num: used in @addr
+ * @max: room in @addr
+ * @addr: kernel addresses
+ */
+struct urxe_pages {
+	u64	iova;
+	u64	length;
+	u32	size;
+	u32	num;
+	u32	max;
+	u64	addr[] __counted_by(max);
 };
 
 static inline struct urxe_mr *to_umr(struct ib_mr *ibmr)
@@ -78,6 +122,17 @@ static inline struct urxe_mr *to_umr(struct ib_mr *ibmr)
 struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
 			    u64 len);
 
+/**
+ * urxe_mr_get_remote - likewise for an rkey, which may be a window's
+ * @qp: the QP whose peer asks
+ */
+struct urxe_mr *urxe_mr_get_remote(const struct urxe_qp *qp, u32 key,
+				   int access, u64 va, u64 len);
+
+/*
+ * Soon: not to be kept from one step to the next, for who deregisters a region or
+ * invalidates a key waits for it.
+ */
 void urxe_mr_put(struct urxe_mr *mr);
 
 /**
@@ -142,12 +197,25 @@ bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		     u32 off, u32 len, int access);
 
 /**
- * urxe_mr_fast_reg, urxe_mr_invalidate - what the work requests ask for
- * Return: 0 or -EINVAL. Any context.
+ * urxe_mr_invalidate - have a key be of no use any more
+ * @qp: where the work request, or the message, was posted to
+ * @remote: it is a peer's message
+ * @ctx: where the caller runs
+ *
+ * After success nothing that used the key is under way.
+ * Return: 0; -EINVAL for a key that can't be invalidated, or not so; -EAGAIN when
+ * the step has to end and be done again in the worker. Not in hard interrupt.
  */
-int urxe_mr_fast_reg(struct ib_pd *ibpd, struct ib_mr *ibmr, u32 key,
-		     int access);
-int urxe_mr_invalidate(struct ib_pd *ibpd, u32 key);
+int urxe_mr_invalidate(const struct urxe_qp *qp, u32 key, bool remote,
+		       struct urxe_ctx *ctx);
+
+/**
+ * urxe_mr_fast_reg - register what the consumer has mapped last (IB_WR_REG_MR)
+ * @key: the new key; its index is that of the region
+ * Return: likewise.
+ */
+int urxe_mr_fast_reg(const struct urxe_qp *qp, struct ib_mr *ibmr, u32 key,
+		     int access, struct urxe_ctx *ctx);
 
 struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access);
 struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
@@ -161,5 +229,47 @@ struct ib_mr *urxe_alloc_mr(struct ib_pd *ibpd, enum ib_mr_type type,
 			    u32 max_num_sg);
 int urxe_map_mr_sg(struct ib_mr *ibmr, struct scatterlist *sg, int sg_nents,
 		   unsigned int *sg_offset);
+
+/* --- what mr.c, fast.c and mw.c share ----------------------------------- */
+
+/* Return: zeroed but for its head and one reference, the table's; NULL. May sleep. */
+struct urxe_mr *urxe_mr_alloc(struct ib_pd *ibpd, enum urxe_mr_type type,
+			      int access);
+
+/* Give @mr an index, and with it a key; it can be found from then on. */
+int urxe_mr_publish(struct urxe_mr *mr);
+
+/* The last step of every way to make a region. On failure it is freed. */
+struct ib_mr *urxe_mr_finish(struct urxe_mr *mr);
+
+/* It can't be found any more, and nobody uses it. May sleep. */
+void urxe_mr_withdraw(struct urxe_mr *mr);
+
+/* Free the struct itself, or what urxe_pages_alloc() made (NULL is allowed). */
+void urxe_mr_free(struct urxe_mr *mr);
+void urxe_pages_free(struct urxe_pages *pages);
+
+/* What has this key's index, whatever its state; with a reference, or NULL. */
+struct urxe_mr *urxe_mr_find(struct urxe_dev *dev, u32 key);
+
+static inline void urxe_mr_set_range(struct urxe_mr *mr, u64 iova, u64 length)
+{
+	mr->iova = iova;
+	mr->first = iova;
+	mr->length = length;
+}
+
+/**
+ * urxe_mr_end_access - let nobody use the key from now on
+ * @mr: from urxe_mr_find(), with its lock held
+ * Return: 0 when nobody does; -EAGAIN: come back, without lock and reference.
+ */
+int urxe_mr_end_access(struct urxe_mr *mr) __must_hold(&mr->lock);
+
+/*
+ * After -EAGAIN: wait a moment and try again? False when the step has to end, and
+ * have the worker try.
+ */
+bool urxe_mr_wait(struct urxe_ctx *ctx);
 
 #endif /* URXE_MR_H */

@@ -8,6 +8,7 @@
 #include "batch.h"
 #include "counters.h"
 #include "mr.h"
+#include "mw.h"
 #include "opcode.h"
 #include "ref.h"
 #include "req.h"
@@ -537,15 +538,19 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 	       ahead + wqe->packets < URXE_PSN_HALF;
 }
 
-static enum tx do_local(struct urxe_qp *qp, struct urxe_wqe *wqe)
+static enum tx do_local(struct urxe_qp *qp, struct urxe_wqe *wqe,
+			struct urxe_ctx *ctx)
 {
 	int err;
 
 	if (wqe->opcode == IB_WR_REG_MR)
-		err = urxe_mr_fast_reg(qp->ibqp.pd, wqe->mr, wqe->key,
-				       wqe->access);
+		err = urxe_mr_fast_reg(qp, wqe->mr, wqe->key, wqe->access, ctx);
+	else if (wqe->opcode == IB_WR_BIND_MW)
+		err = urxe_mw_bind(qp, wqe, ctx);
 	else
-		err = urxe_mr_invalidate(qp->ibqp.pd, wqe->key);
+		err = urxe_mr_invalidate(qp, wqe->key, false, ctx);
+	if (err == -EAGAIN)
+		return TX_SLEEP;
 	if (err)
 		return local_error(wqe, IB_WC_MW_BIND_ERR);
 	wqe->done = true;
@@ -583,7 +588,7 @@ static enum tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 		start(qp, wqe);
 	}
 	if (wqe->kind == WQE_LOCAL)
-		return do_local(qp, wqe);
+		return do_local(qp, wqe, ctx);
 	if (!window_open(qp, wqe) || urxe_handle_full(qp->handle))
 		return TX_IDLE;
 	if (ctx->budget-- <= 0)

@@ -128,7 +128,7 @@ static int read_payload(struct urxe_qp *qp, void *at, u32 len,
 
 	if (!len)
 		return 0;
-	mr = urxe_mr_get(qp->ibqp.pd, read->rkey, IB_ACCESS_REMOTE_READ,
+	mr = urxe_mr_get_remote(qp, read->rkey, IB_ACCESS_REMOTE_READ,
 			 read->va, len);
 	if (!mr)
 		return -EFAULT;
@@ -469,8 +469,8 @@ static int open_write(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		return FAIL_INV_REQ;
 	if (!resp->resid)
 		return 0;
-	mr = urxe_mr_get(qp->ibqp.pd, resp->rkey, IB_ACCESS_REMOTE_WRITE,
-			 resp->va, resp->resid);
+	mr = urxe_mr_get_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE,
+				resp->va, resp->resid);
 	if (!mr)
 		return FAIL_ACCESS;
 	urxe_mr_put(mr);
@@ -493,8 +493,8 @@ static int do_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		return FAIL_INV_REQ;
 	if (!pkt->len)
 		return 0;
-	mr = urxe_mr_get(qp->ibqp.pd, resp->rkey, IB_ACCESS_REMOTE_WRITE,
-			 resp->va, pkt->len);
+	mr = urxe_mr_get_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE,
+				resp->va, pkt->len);
 	if (!mr)
 		return FAIL_ACCESS;
 	err = urxe_pkt_to_mr(pkt, mr, resp->va, ctx);
@@ -521,8 +521,8 @@ static int do_read(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (res.len > URXE_MAX_MSG)
 		return FAIL_INV_REQ;
 	if (res.len) {
-		mr = urxe_mr_get(qp->ibqp.pd, res.rkey, IB_ACCESS_REMOTE_READ,
-				 res.va, res.len);
+		mr = urxe_mr_get_remote(qp, res.rkey, IB_ACCESS_REMOTE_READ,
+					res.va, res.len);
 		if (!mr)
 			return FAIL_ACCESS;
 		urxe_mr_put(mr);
@@ -547,8 +547,8 @@ static int run_atomic(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 
 	if (va & (sizeof(u64) - 1))
 		return FAIL_INV_REQ;
-	mr = urxe_mr_get(qp->ibqp.pd, be32_to_cpu(eth->rkey), access, va,
-			 sizeof(u64));
+	mr = urxe_mr_get_remote(qp, be32_to_cpu(eth->rkey), access, va,
+				sizeof(u64));
 	if (!mr)
 		return FAIL_ACCESS;
 	err = urxe_mr_atomic(mr, va, op, a, b, orig, ctx);
@@ -602,6 +602,16 @@ static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return 0;
 }
 
+/* A message that invalidates a key does so when its bytes are there. */
+static int do_invalidate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			 struct urxe_ctx *ctx)
+{
+	int err = urxe_mr_invalidate(qp, be32_to_cpu(pkt_last_word(pkt)), true,
+				     ctx);
+
+	return err && err != -EAGAIN ? FAIL_ACCESS : err;
+}
+
 static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		   struct urxe_ctx *ctx)
 {
@@ -610,6 +620,8 @@ static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 
 	if (err)
 		return err;
+	if (pkt->traits & OP_IETH)
+		return do_send(qp, pkt, ctx) ?: do_invalidate(qp, pkt, ctx);
 	if (pkt->traits & OP_SEND)
 		return do_send(qp, pkt, ctx);
 	if (pkt->traits & OP_WRITE)
@@ -623,23 +635,19 @@ static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 
 /* --- acknowledgment ----------------------------------------------------- */
 
-static int end_message(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+static void end_message(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	struct urxe_resp *resp = &qp->resp;
 
-	if ((pkt->traits & OP_IETH) &&
-	    urxe_mr_invalidate(qp->ibqp.pd, be32_to_cpu(pkt_last_word(pkt))))
-		return FAIL_ACCESS;
 	resp->msn = psn_add(resp->msn, 1);
 	if (needs_rqe(pkt))
 		post_recv_cqe(qp, IB_WC_SUCCESS, pkt);
 	resp->length = 0;
 	resp->in_msg = 0;
-	return 0;
 }
 
 /* The packet has been executed: the state moves on behind it. */
-static int take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+static void take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	struct urxe_resp *resp = &qp->resp;
 	u32 packets = pkt->packets;
@@ -648,16 +656,11 @@ static int take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		packets = recall(qp, pkt->psn)->packets;
 	resp->length += pkt->len;
 	resp->in_msg = pkt->traits & (OP_SEND | OP_WRITE);
-	if (pkt->traits & OP_LAST) {
-		int err = end_message(qp, pkt);
-
-		if (err)
-			return err;
-	}
+	if (pkt->traits & OP_LAST)
+		end_message(qp, pkt);
 	resp->psn = psn_add(resp->psn, packets);
 	resp->nak_sent = false;
 	resp->unacked += pkt->packets;
-	return 0;
 }
 
 static void acknowledge(struct urxe_qp *qp, const struct urxe_pkt *pkt,
@@ -738,10 +741,12 @@ static int request(struct urxe_qp *qp, struct urxe_pkt *pkt,
 	if (!sequence_ok(qp, pkt) || !length_ok(qp, pkt) ||
 	    !permitted(qp, pkt))
 		return FAIL_INV_REQ;
-	err = execute(qp, pkt, ctx) ?: take_in(qp, pkt);
-	if (!err)
-		acknowledge(qp, pkt, ctx);
-	return err;
+	err = execute(qp, pkt, ctx);
+	if (err)
+		return err;
+	take_in(qp, pkt);
+	acknowledge(qp, pkt, ctx);
+	return 0;
 }
 
 /*

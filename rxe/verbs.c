@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "cq.h"
 #include "mr.h"
+#include "mw.h"
 #include "policy.h"
 #include "port.h"
 #include "qp.h"
@@ -103,6 +104,9 @@ const struct ib_device_ops urxe_ops = {
 	.alloc_mr		= urxe_alloc_mr,
 	.map_mr_sg		= urxe_map_mr_sg,
 
+	.alloc_mw		= urxe_alloc_mw,
+	.dealloc_mw		= urxe_dealloc_mw,
+
 	.create_qp		= urxe_create_qp,
 	.modify_qp		= urxe_modify_qp,
 	.query_qp		= urxe_query_qp,
@@ -112,6 +116,7 @@ const struct ib_device_ops urxe_ops = {
 
 	INIT_RDMA_OBJ_SIZE(ib_ah, urxe_ah, ibah),
 	INIT_RDMA_OBJ_SIZE(ib_cq, urxe_cq, ibcq),
+	INIT_RDMA_OBJ_SIZE(ib_mw, urxe_mw, ibmw),
 	INIT_RDMA_OBJ_SIZE(ib_pd, urxe_pd, ibpd),
 	INIT_RDMA_OBJ_SIZE(ib_qp, urxe_qp, ibqp),
 	INIT_RDMA_OBJ_SIZE(ib_srq, urxe_srq, ibsrq),

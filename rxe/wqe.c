@@ -24,6 +24,7 @@ static const struct {
 	[IB_WR_ATOMIC_WRITE]		= { OP_RC, WQE_ATOMIC_WRITE },
 	[IB_WR_LOCAL_INV]		= { OP_RC | OP_UC, WQE_LOCAL },
 	[IB_WR_REG_MR]			= { OP_RC | OP_UC, WQE_LOCAL },
+	[IB_WR_BIND_MW]			= { OP_RC | OP_UC, WQE_LOCAL },
 };
 
 /* Bytes for the gather list or inline data; at least an atomic write's. */
@@ -107,9 +108,22 @@ static enum ib_wc_status check(const struct urxe_wqe *wqe)
 	return IB_WC_SUCCESS;
 }
 
+/* A window without a region is one without bytes. */
+static void copy_bind(struct urxe_wqe *wqe, const struct rxe_send_wr *wr)
+{
+	wqe->rkey = wr->wr.mw.mw_rkey;
+	wqe->key = wr->wr.mw.rkey;
+	wqe->lkey = wr->wr.mw.mr_lkey;
+	wqe->access = wr->wr.mw.access;
+	wqe->remote = wr->wr.mw.addr;
+	wqe->bind_length = wqe->lkey ? wr->wr.mw.length : 0;
+}
+
 static void copy_remote(struct urxe_wqe *wqe, const struct rxe_send_wr *wr)
 {
-	if (wqe->kind == WQE_ATOMIC) {
+	if (wqe->opcode == IB_WR_BIND_MW) {
+		copy_bind(wqe, wr);
+	} else if (wqe->kind == WQE_ATOMIC) {
 		wqe->remote = wr->wr.atomic.remote_addr;
 		wqe->rkey = wr->wr.atomic.rkey;
 		wqe->compare_add = wr->wr.atomic.compare_add;
@@ -264,7 +278,7 @@ static int copy_kernel(const struct urxe_sq *sq, struct urxe_wqe *wqe,
 	wqe->wr_id = wr->wr_id;
 	wqe->flags = wr->send_flags;
 	if (!set_kind(wqe, wr->opcode, service) || wr->num_sge < 0 ||
-	    wr->num_sge > sq->max_sge)
+	    wr->num_sge > sq->max_sge || wr->opcode == IB_WR_BIND_MW)
 		return -EINVAL;
 	wqe->is_inline = wqe->kind == WQE_ATOMIC_WRITE ||
 			 (wqe->flags & IB_SEND_INLINE);

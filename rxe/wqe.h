@@ -35,7 +35,9 @@ enum urxe_wqe_kind {
  * @swap: atomic operand
  * @mr: region of a fast registration
  * @key: new key, or the key to invalidate
- * @access: of a fast registration
+ * @access: of a fast registration, or a window
+ * @lkey: bind: key of the region; the window's is @rkey, its address @remote
+ * @bind_length: bind: bytes; 0 for nothing
  * @first_psn: of its packets, or of the responses to it
  * @packets: PSNs it takes; 0 for WQE_LOCAL
  * @num_sge: entries of @sge, 0 when inline
@@ -60,6 +62,8 @@ struct urxe_wqe {
 	struct ib_mr		*mr;
 	u32			key;
 	u32			access;
+	u32			lkey;
+	u64			bind_length;
 	u32			first_psn;
 	u32			packets;
 	union {
