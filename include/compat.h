@@ -90,7 +90,24 @@ static inline void compat_del_gids(struct ib_device *ibdev, u32 port,
 #define IB_WR_ATOMIC_WRITE	15
 #define IB_WC_FLUSH		8
 #define IB_WC_ATOMIC_WRITE	9
+#define IB_FLUSH_GLOBAL		BIT(0)
+#define IB_FLUSH_PERSISTENT	BIT(1)
+#define IB_FLUSH_RANGE		0
+#define IB_FLUSH_MR		1
+#define IB_DEVICE_ATOMIC_WRITE	BIT_ULL(40)
+/* No region can have the right: the core before refuses it. */
+#define IB_DEVICE_FLUSH_GLOBAL	0
+#define IB_ACCESS_FLUSH_GLOBAL	BIT(8)
 #endif
+
+/* wr.flush of struct rxe_send_wr: 6.2 and later. */
+struct compat_flush_wr {
+	__aligned_u64	remote_addr;
+	__u32		length;
+	__u32		rkey;
+	__u8		type;
+	__u8		level;
+};
 
 /* 6.13: a timer's function is set with the timer. */
 #ifdef HAVE_NO_HRTIMER_SETUP

@@ -62,6 +62,10 @@ struct urxe_feth {
 	__be32	bits;		/* selectivity level 5:4, placement type 3:0 */
 };
 
+#define FETH_LEVEL_SHIFT	4
+#define FETH_LEVEL_MASK		0x30
+#define FETH_TYPE_MASK		0x0f
+
 static_assert(sizeof(struct urxe_bth) == 12);
 static_assert(sizeof(struct urxe_reth) == 16);
 static_assert(sizeof(struct urxe_atomic_eth) == 28);

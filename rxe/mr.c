@@ -78,7 +78,7 @@ static bool opens_to(const struct urxe_mr *mr, const struct urxe_qp *qp)
 }
 
 static struct urxe_mr *get(struct ib_pd *ibpd, const struct urxe_qp *qp,
-			   u32 key, int access, u64 va, u64 len)
+			   u32 key, int access)
 {
 	struct urxe_mr *mr = lookup(ibpd, key);
 
@@ -90,22 +90,39 @@ static struct urxe_mr *get(struct ib_pd *ibpd, const struct urxe_qp *qp,
 	 */
 	smp_mb__after_atomic();
 	if (is_valid(mr, ibpd, key) && !(access & ~mr->access) &&
-	    opens_to(mr, qp) && covers(mr, va, len))
+	    opens_to(mr, qp))
 		return mr;
 	urxe_mr_put(mr);
 	return NULL;
 }
 
+static struct urxe_mr *get_range(struct ib_pd *ibpd, const struct urxe_qp *qp,
+				 u32 key, int access, u64 va, u64 len)
+{
+	struct urxe_mr *mr = get(ibpd, qp, key, access);
+
+	if (mr && !covers(mr, va, len)) {
+		urxe_mr_put(mr);
+		return NULL;
+	}
+	return mr;
+}
+
 struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
 			    u64 len)
 {
-	return get(ibpd, NULL, key, access, va, len);
+	return get_range(ibpd, NULL, key, access, va, len);
 }
 
 struct urxe_mr *urxe_mr_get_remote(const struct urxe_qp *qp, u32 key,
 				   int access, u64 va, u64 len)
 {
-	return get(qp->ibqp.pd, qp, key, access, va, len);
+	return get_range(qp->ibqp.pd, qp, key, access, va, len);
+}
+
+struct urxe_mr *urxe_mr_get_whole(const struct urxe_qp *qp, u32 key, int access)
+{
+	return get(qp->ibqp.pd, qp, key, access);
 }
 
 /* --- the way to the bytes ----------------------------------------------- */

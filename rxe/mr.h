@@ -18,7 +18,8 @@
 /* The rights a region may carry; the optional ones have no effect here. */
 #define URXE_MR_ACCESS	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |	\
 			 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |	\
-			 IB_ACCESS_MW_BIND | IB_ACCESS_OPTIONAL)
+			 IB_ACCESS_MW_BIND | IB_ACCESS_FLUSH_GLOBAL |		\
+			 IB_ACCESS_OPTIONAL)
 
 #define URXE_REMOTE_ACCESS	(IB_ACCESS_REMOTE_WRITE |			\
 				 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC)
@@ -128,6 +129,10 @@ struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
  */
 struct urxe_mr *urxe_mr_get_remote(const struct urxe_qp *qp, u32 key,
 				   int access, u64 va, u64 len);
+
+/* Likewise, of whatever range it is. */
+struct urxe_mr *urxe_mr_get_whole(const struct urxe_qp *qp, u32 key,
+				  int access);
 
 /*
  * Soon: not to be kept from one step to the next, for who deregisters a region or

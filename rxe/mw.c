@@ -84,7 +84,7 @@ static struct urxe_mr *get_region(const struct urxe_qp *qp,
 	struct urxe_mr *region;
 
 	region = urxe_mr_get(qp->ibqp.pd, wqe->lkey, region_access(wqe->access),
-			     wqe->remote, wqe->bind_length);
+			     wqe->remote, wqe->span);
 	if (region && region->type != URXE_MR_USER) {
 		urxe_mr_put(region);
 		return NULL;
@@ -102,7 +102,7 @@ static bool may_bind(const struct urxe_mr *mr, const struct urxe_qp *qp,
 		return false;
 	if (mr->window->ibmw.type == IB_MW_TYPE_1)
 		return !(wqe->access & IB_ZERO_BASED);
-	return mr->state != URXE_MR_VALID && wqe->bind_length;
+	return mr->state != URXE_MR_VALID && wqe->span;
 }
 
 /* So that the address @first is the byte at @wqe->remote of the region. */
@@ -110,7 +110,7 @@ static void set_range(struct urxe_mr *mr, const struct urxe_mr *region,
 		      const struct urxe_wqe *wqe)
 {
 	mr->first = wqe->access & IB_ZERO_BASED ? 0 : wqe->remote;
-	mr->length = wqe->bind_length;
+	mr->length = wqe->span;
 	mr->iova = region->iova - wqe->remote + mr->first;
 	mr->umem = region->umem;
 }
@@ -157,7 +157,7 @@ static int bind(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 	struct urxe_mr *mr, *region = NULL;
 	int err = -EINVAL;
 
-	if (wqe->bind_length) {
+	if (wqe->span) {
 		region = get_region(qp, wqe);
 		if (!region)
 			return err;

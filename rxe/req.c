@@ -55,6 +55,7 @@ static const struct {
 	[IB_WR_ATOMIC_CMP_AND_SWP] = { .only = OPC_COMPARE_SWAP },
 	[IB_WR_ATOMIC_FETCH_AND_ADD] = { .only = OPC_FETCH_ADD },
 	[IB_WR_ATOMIC_WRITE] = { .only = OPC_ATOMIC_WRITE },
+	[IB_WR_FLUSH] = { .only = OPC_FLUSH },
 };
 
 static u8 wire_opcode(const struct urxe_wqe *wqe, bool first, bool last)
@@ -291,13 +292,20 @@ static struct piece piece_at(const struct urxe_qp *qp,
 	return pieces_at(qp, wqe, 1);
 }
 
+static void *put_word(void *at, __be32 word)
+{
+	memcpy(at, &word, sizeof(word));
+	return at + sizeof(word);
+}
+
 static void *put_reth(void *at, const struct urxe_wqe *wqe, u32 off)
 {
+	u32 len = wqe->kind == WQE_FLUSH ? wqe->span : wqe->length - off;
 	struct urxe_reth *reth = at;
 
 	reth->va = cpu_to_be64(wqe->remote + off);
 	reth->rkey = cpu_to_be32(wqe->rkey);
-	reth->len = cpu_to_be32(wqe->length - off);
+	reth->len = cpu_to_be32(len);
 	return reth + 1;
 }
 
@@ -319,14 +327,14 @@ static void *put_ext(struct urxe_bth *bth, const struct urxe_wqe *wqe, u32 off)
 	u32 traits = urxe_traits(bth->opcode);
 	void *at = urxe_bth_ext(bth);
 
+	if (traits & OP_FETH)
+		at = put_word(at, wqe->imm);
 	if (traits & OP_RETH)
 		at = put_reth(at, wqe, off);
 	if (traits & OP_ATOMIC_ETH)
 		at = put_atomic_eth(at, wqe);
-	if (traits & (OP_IMM | OP_IETH)) {
-		memcpy(at, &wqe->imm, sizeof(wqe->imm));
-		at += sizeof(wqe->imm);
-	}
+	if (traits & (OP_IMM | OP_IETH))
+		at = put_word(at, wqe->imm);
 	return at;
 }
 

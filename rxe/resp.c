@@ -407,7 +407,7 @@ static bool permitted(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		return (flags & IB_ACCESS_REMOTE_READ) && qp->resp.num_res;
 	if (pkt->traits & OP_ATOMIC)
 		return (flags & IB_ACCESS_REMOTE_ATOMIC) && qp->resp.num_res;
-	return !(pkt->traits & OP_FLUSH);
+	return !(pkt->traits & OP_FLUSH) || (flags & IB_ACCESS_FLUSH_GLOBAL);
 }
 
 /* --- execution ---------------------------------------------------------- */
@@ -579,14 +579,24 @@ static int do_atomic(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return 0;
 }
 
-static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
-			   struct urxe_ctx *ctx)
+/* An answer without content, which can be given again. */
+static void answer_empty(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			 u32 traits)
 {
 	struct urxe_rd_res res = {
-		.traits = OP_ATOMIC_WRITE,
+		.traits = traits,
 		.first_psn = pkt->psn,
 		.packets = 1,
 	};
+
+	if (qp->resp.num_res)
+		remember(qp, &res);
+	start_read(qp, pkt->psn, 0, 0, 0);
+}
+
+static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			   struct urxe_ctx *ctx)
+{
 	u64 value, orig;
 	int err;
 
@@ -596,9 +606,35 @@ static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	err = run_atomic(qp, pkt, UMEM_ATOMIC_WRITE, value, 0, &orig, ctx);
 	if (err)
 		return err;
-	if (qp->resp.num_res)
-		remember(qp, &res);
-	start_read(qp, pkt->psn, 0, 0, 0);
+	answer_empty(qp, pkt, OP_ATOMIC_WRITE);
+	return 0;
+}
+
+/*
+ * What came before is in memory, and every processor and device sees it there: to
+ * flush it is to have got here. No region has the right to be made persistent.
+ */
+static int do_flush(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	const struct urxe_feth *feth = pkt_ext(pkt);
+	const struct urxe_reth *reth = (const void *)(feth + 1);
+	u32 bits = be32_to_cpu(feth->bits), rkey = be32_to_cpu(reth->rkey);
+	struct urxe_mr *mr;
+
+	if (!urxe_feth_ok(feth->bits))
+		return FAIL_INV_REQ;
+	if (bits & IB_FLUSH_PERSISTENT)
+		return FAIL_ACCESS;
+	if (bits & FETH_LEVEL_MASK)
+		mr = urxe_mr_get_whole(qp, rkey, IB_ACCESS_FLUSH_GLOBAL);
+	else
+		mr = urxe_mr_get_remote(qp, rkey, IB_ACCESS_FLUSH_GLOBAL,
+					be64_to_cpu(reth->va),
+					be32_to_cpu(reth->len));
+	if (!mr)
+		return FAIL_ACCESS;
+	urxe_mr_put(mr);
+	answer_empty(qp, pkt, OP_FLUSH);
 	return 0;
 }
 
@@ -630,6 +666,8 @@ static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		return do_atomic(qp, pkt, ctx);
 	if (pkt->traits & OP_ATOMIC_WRITE)
 		return do_atomic_write(qp, pkt, ctx);
+	if (pkt->traits & OP_FLUSH)
+		return do_flush(qp, pkt);
 	return do_read(qp, pkt);
 }
 

@@ -22,6 +22,7 @@ static const struct {
 	[IB_WR_ATOMIC_CMP_AND_SWP]	= { OP_RC, WQE_ATOMIC },
 	[IB_WR_ATOMIC_FETCH_AND_ADD]	= { OP_RC, WQE_ATOMIC },
 	[IB_WR_ATOMIC_WRITE]		= { OP_RC, WQE_ATOMIC_WRITE },
+	[IB_WR_FLUSH]			= { OP_RC, WQE_FLUSH },
 	[IB_WR_LOCAL_INV]		= { OP_RC | OP_UC, WQE_LOCAL },
 	[IB_WR_REG_MR]			= { OP_RC | OP_UC, WQE_LOCAL },
 	[IB_WR_BIND_MW]			= { OP_RC | OP_UC, WQE_LOCAL },
@@ -105,6 +106,8 @@ static enum ib_wc_status check(const struct urxe_wqe *wqe)
 		return IB_WC_LOC_LEN_ERR;
 	if (wqe->kind == WQE_READ && wqe->is_inline)
 		return IB_WC_LOC_QP_OP_ERR;
+	if (wqe->kind == WQE_FLUSH && !urxe_feth_ok(wqe->imm))
+		return IB_WC_LOC_QP_OP_ERR;
 	return IB_WC_SUCCESS;
 }
 
@@ -116,13 +119,29 @@ static void copy_bind(struct urxe_wqe *wqe, const struct rxe_send_wr *wr)
 	wqe->lkey = wr->wr.mw.mr_lkey;
 	wqe->access = wr->wr.mw.access;
 	wqe->remote = wr->wr.mw.addr;
-	wqe->bind_length = wqe->lkey ? wr->wr.mw.length : 0;
+	wqe->span = wqe->lkey ? wr->wr.mw.length : 0;
 }
 
-static void copy_remote(struct urxe_wqe *wqe, const struct rxe_send_wr *wr)
+/* librxe says the length where a payload's would be, not in wr.flush. */
+static void copy_flush(struct urxe_wqe *wqe, const struct rxe_send_wqe *head)
 {
+	struct compat_flush_wr flush;
+
+	memcpy(&flush, &head->wr.wr, sizeof(flush));
+	wqe->remote = flush.remote_addr;
+	wqe->rkey = flush.rkey;
+	wqe->span = head->dma.length;
+	wqe->imm = urxe_feth_bits(flush.level, flush.type);
+}
+
+static void copy_remote(struct urxe_wqe *wqe, const struct rxe_send_wqe *head)
+{
+	const struct rxe_send_wr *wr = &head->wr;
+
 	if (wqe->opcode == IB_WR_BIND_MW) {
 		copy_bind(wqe, wr);
+	} else if (wqe->kind == WQE_FLUSH) {
+		copy_flush(wqe, head);
 	} else if (wqe->kind == WQE_ATOMIC) {
 		wqe->remote = wr->wr.atomic.remote_addr;
 		wqe->rkey = wr->wr.atomic.rkey;
@@ -139,7 +158,7 @@ static void copy_extra(struct urxe_wqe *wqe, const struct rxe_send_wr *wr)
 {
 	if (wqe->opcode == IB_WR_SEND_WITH_INV)
 		wqe->imm = cpu_to_be32(wr->ex.invalidate_rkey);
-	else
+	else if (wqe->kind != WQE_FLUSH)
 		wqe->imm = wr->ex.imm_data;
 	if (wqe->opcode == IB_WR_LOCAL_INV)
 		wqe->key = wr->ex.invalidate_rkey;
@@ -151,7 +170,7 @@ static enum ib_wc_status copy_payload(const struct urxe_sq *sq,
 				      const struct rxe_dma_info *dma,
 				      const void *tail)
 {
-	if (wqe->kind == WQE_LOCAL)
+	if (wqe->kind == WQE_LOCAL || wqe->kind == WQE_FLUSH)
 		return IB_WC_SUCCESS;
 	if (wqe->is_inline) {
 		if (dma->length > sq->max_inline)
@@ -187,7 +206,7 @@ static void copy_user(const struct urxe_sq *sq, struct urxe_wqe *wqe,
 	}
 	wqe->is_inline = wqe->kind == WQE_ATOMIC_WRITE ||
 			 (wqe->flags & IB_SEND_INLINE);
-	copy_remote(wqe, &head.wr);
+	copy_remote(wqe, &head);
 	copy_extra(wqe, &head.wr);
 	wqe->status = copy_payload(sq, wqe, &head.dma, from->dma.sge);
 	if (!wqe->status)
@@ -278,7 +297,8 @@ static int copy_kernel(const struct urxe_sq *sq, struct urxe_wqe *wqe,
 	wqe->wr_id = wr->wr_id;
 	wqe->flags = wr->send_flags;
 	if (!set_kind(wqe, wr->opcode, service) || wr->num_sge < 0 ||
-	    wr->num_sge > sq->max_sge || wr->opcode == IB_WR_BIND_MW)
+	    wr->num_sge > sq->max_sge || wr->opcode == IB_WR_BIND_MW ||
+	    wqe->kind == WQE_FLUSH)
 		return -EINVAL;
 	wqe->is_inline = wqe->kind == WQE_ATOMIC_WRITE ||
 			 (wqe->flags & IB_SEND_INLINE);

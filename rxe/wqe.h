@@ -6,6 +6,7 @@
 #ifndef URXE_WQE_H
 #define URXE_WQE_H
 
+#include "hdr.h"
 #include "ring.h"
 
 enum urxe_wqe_kind {
@@ -27,17 +28,18 @@ enum urxe_wqe_kind {
  * @status: not IB_WC_SUCCESS: what it ends with, when its turn comes
  * @started: has its PSNs
  * @done: all responses are there
- * @imm: immediate data or the rkey to invalidate, as it goes on the wire
+ * @imm: immediate data, the rkey to invalidate, or how to flush, as it goes on
+ *	 the wire
  * @length: bytes
- * @rkey: remote key (RDMA, atomic)
- * @remote: remote address (RDMA, atomic)
+ * @rkey: remote key (RDMA, atomic, flush)
+ * @remote: remote address (RDMA, atomic, flush)
  * @compare_add: atomic operand
  * @swap: atomic operand
  * @mr: region of a fast registration
  * @key: new key, or the key to invalidate
  * @access: of a fast registration, or a window
  * @lkey: bind: key of the region; the window's is @rkey, its address @remote
- * @bind_length: bind: bytes; 0 for nothing
+ * @span: bind, flush: bytes, of which none are moved
  * @first_psn: of its packets, or of the responses to it
  * @packets: PSNs it takes; 0 for WQE_LOCAL
  * @num_sge: entries of @sge, 0 when inline
@@ -63,7 +65,7 @@ struct urxe_wqe {
 	u32			key;
 	u32			access;
 	u32			lkey;
-	u64			bind_length;
+	u64			span;
 	u32			first_psn;
 	u32			packets;
 	union {
@@ -71,6 +73,23 @@ struct urxe_wqe {
 		DECLARE_FLEX_ARRAY(u8, data);
 	};
 };
+
+/* How to flush: as the FETH says it. */
+static inline __be32 urxe_feth_bits(u8 level, u8 type)
+{
+	return cpu_to_be32((u32)level << FETH_LEVEL_SHIFT | type);
+}
+
+/* A level and a type that there are, and nothing else. */
+static inline bool urxe_feth_ok(__be32 bits)
+{
+	u32 type = be32_to_cpu(bits) & FETH_TYPE_MASK;
+	u32 rest = be32_to_cpu(bits) & ~FETH_TYPE_MASK;
+
+	return type && !(type & ~(IB_FLUSH_GLOBAL | IB_FLUSH_PERSISTENT)) &&
+	       (rest == IB_FLUSH_RANGE << FETH_LEVEL_SHIFT ||
+		rest == IB_FLUSH_MR << FETH_LEVEL_SHIFT);
+}
 
 /* Does its completion wait for more than an acknowledgment? */
 static inline bool wqe_has_response(const struct urxe_wqe *wqe)
