@@ -46,6 +46,7 @@ struct side {
 	struct ibv_pd *pd;
 	struct ibv_cq *cq;
 	struct ibv_mr *mr;
+	struct ibv_mw *mw[2];
 	struct ibv_srq *srq;
 	struct ibv_qp *qp;
 	union ibv_gid gid;
@@ -91,9 +92,11 @@ static void side_open(struct side *side, const char *name, int gid_index)
 			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	side->pd = ibv_alloc_pd(side->ctx);
 	side->cq = ibv_create_cq(side->ctx, 4 * DEPTH, NULL, NULL, 0);
-	side->mr = ibv_reg_mr(side->pd, side->mem, BUF_SIZE, 0xf);
-	if (!side->pd || !side->cq || !side->mr)
-		die("pd, cq, mr");
+	side->mr = ibv_reg_mr(side->pd, side->mem, BUF_SIZE, 0x1f);
+	side->mw[0] = ibv_alloc_mw(side->pd, IBV_MW_TYPE_1);
+	side->mw[1] = ibv_alloc_mw(side->pd, IBV_MW_TYPE_2);
+	if (!side->pd || !side->cq || !side->mr || !side->mw[0] || !side->mw[1])
+		die("pd, cq, mr, mw");
 }
 
 static void side_make_srq(struct side *side)
@@ -161,6 +164,18 @@ static void side_connect(struct side *side, const struct side *peer)
 		die("RTS");
 }
 
+static void side_bind(struct side *side, struct ibv_mw *mw)
+{
+	struct ibv_send_wr wr = {
+		.opcode = IBV_WR_BIND_MW, .send_flags = IBV_SEND_SIGNALED,
+		.bind_mw = { mw, ibv_inc_rkey(mw->rkey),
+			     { side->mr, (uintptr_t)side->mem, 5000,
+			       IBV_ACCESS_REMOTE_WRITE } },
+	}, *bad;
+
+	ibv_post_send(side->qp, &wr, &bad);
+}
+
 /* One work request of each kind, all good. */
 static void side_post(struct side *side, const struct side *peer)
 {
@@ -198,6 +213,8 @@ static void side_post(struct side *side, const struct side *peer)
 	wr.opcode = IBV_WR_SEND;
 	wr.send_flags = IBV_SEND_INLINE | IBV_SEND_FENCE | IBV_SEND_SOLICITED;
 	ibv_post_send(side->qp, &wr, &bad);
+	side_bind(side, side->mw[0]);
+	side_bind(side, side->mw[1]);
 }
 
 /* --- the rings ---------------------------------------------------------- */
@@ -342,6 +359,9 @@ static void quit(struct side *sides, uint64_t *dice)
 		/* While the other threads are still at it. */
 		if (ibv_destroy_qp(sides[i].qp))
 			die("ibv_destroy_qp");
+		if (ibv_dealloc_mw(sides[i].mw[0]) ||
+		    ibv_dealloc_mw(sides[i].mw[1]))
+			die("ibv_dealloc_mw");
 		if (ibv_dereg_mr(sides[i].mr))
 			die("ibv_dereg_mr");
 		if (sides[i].srq && ibv_destroy_srq(sides[i].srq))
