@@ -121,7 +121,7 @@ def refused_ways(node):
         "wraps": ((TRANS, (1 << 64) - 4096, 8192), errno.EINVAL),
         "rights": ((RIGHTS, 0, 0, None, None, 1 << 19), None),
         "write only": ((RIGHTS, 0, 0, None, None, e.IBV_ACCESS_REMOTE_WRITE), errno.EINVAL),
-        "flags": ((8, node.memory.address, SIZE), errno.EINVAL),
+        "flags": ((8, node.memory.address, SIZE), errno.EOPNOTSUPP),
         "nothing": ((0, node.memory.address, SIZE), errno.EINVAL),
     }
 
