@@ -102,10 +102,9 @@ static void fill_optional(struct ib_device_attr *attr,
 		attr->max_mw = URXE_MAX_MW;
 	}
 	if (ops->attach_mcast) {
-		attr->max_mcast_grp = URXE_MAX_MCAST_GRP;
-		attr->max_mcast_qp_attach = URXE_MAX_MCAST_QP;
-		attr->max_total_mcast_qp_attach =
-			URXE_MAX_MCAST_GRP * URXE_MAX_MCAST_QP;
+		attr->max_mcast_grp = URXE_MAX_MCAST_ATTACH;
+		attr->max_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
+		attr->max_total_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
 	}
 }
 

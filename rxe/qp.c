@@ -13,14 +13,20 @@
 #include "qp.h"
 #include "trace.h"
 
-static u32 service_of(enum ib_qp_type type)
+/* What a QP of each type speaks on the wire. */
+static const struct {
+	u32	service;
+	u8	opcodes;
+} services[] = {
+	[IB_QPT_GSI]	= { OP_UD, OPC_UD },
+	[IB_QPT_RC]	= { OP_RC, OPC_RC },
+	[IB_QPT_UC]	= { OP_UC, OPC_UC },
+	[IB_QPT_UD]	= { OP_UD, OPC_UD },
+};
+
+static bool type_ok(enum ib_qp_type type)
 {
-	switch (type) {
-	case IB_QPT_RC:
-		return OP_RC;
-	default:
-		return 0;
-	}
+	return type < ARRAY_SIZE(services) && services[type].service;
 }
 
 void urxe_qp_put(struct urxe_qp *qp)
@@ -52,7 +58,7 @@ static int check_init_attr(const struct ib_qp_init_attr *init)
 {
 	if (init->create_flags)
 		return -EOPNOTSUPP;
-	if (!service_of(init->qp_type))
+	if (!type_ok(init->qp_type))
 		return -EOPNOTSUPP;
 	if (!init->send_cq || !init->recv_cq || !caps_ok(&init->cap))
 		return -EINVAL;
@@ -62,7 +68,9 @@ static int check_init_attr(const struct ib_qp_init_attr *init)
 static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init)
 {
 	qp->dev = to_urxe(qp->ibqp.device);
-	qp->service = service_of(init->qp_type);
+	qp->service = services[init->qp_type].service;
+	qp->opcodes = services[init->qp_type].opcodes;
+	qp->mtu = URXE_MAX_MTU;
 	qp->sq_sig_all = init->sq_sig_type == IB_SIGNAL_ALL_WR;
 	qp->state = IB_QPS_RESET;
 	refcount_set(&qp->ref, 1);
@@ -147,7 +155,7 @@ int urxe_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *init,
 		if (err)
 			goto err_queues;
 	}
-	qp->handle = urxe_handle_create(qp);
+	qp->handle = urxe_handle_create(qp, init->qp_type == IB_QPT_GSI);
 	if (IS_ERR(qp->handle)) {
 		err = PTR_ERR(qp->handle);
 		goto err_queues;
@@ -195,25 +203,40 @@ void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type type)
 		qp->ibqp.event_handler(&event, qp->ibqp.qp_context);
 }
 
-void urxe_qp_error(struct urxe_qp *qp, int event)
+/* False when the QP is not in one of the states from @first to @last. */
+static bool change_state(struct urxe_qp *qp, enum ib_qp_state first,
+			 enum ib_qp_state last, enum ib_qp_state to)
 {
 	unsigned long flags;
-	bool changed = false;
+	bool changed;
 
 	spin_lock_irqsave(&qp->state_lock, flags);
-	if (qp->state >= IB_QPS_RTR && qp->state != IB_QPS_ERR) {
-		trace_urxe_qp_state(qp, IB_QPS_ERR);
-		WRITE_ONCE(qp->state, IB_QPS_ERR);
-		changed = true;
+	changed = qp->state >= first && qp->state <= last;
+	if (changed) {
+		trace_urxe_qp_state(qp, to);
+		WRITE_ONCE(qp->state, to);
 	}
 	spin_unlock_irqrestore(&qp->state_lock, flags);
-	if (!changed)
+	return changed;
+}
+
+void urxe_qp_error(struct urxe_qp *qp, int event)
+{
+	if (!change_state(qp, IB_QPS_RTR, IB_QPS_SQE, IB_QPS_ERR))
 		return;
 	if (event >= 0)
 		urxe_qp_event(qp, event);
 	/* Deferred: the caller may hold one of the tokens. */
 	urxe_runner_defer(&qp->sq_runner);
 	urxe_runner_defer(&qp->rq_runner);
+}
+
+void urxe_qp_sq_error(struct urxe_qp *qp)
+{
+	if (qp->service & OP_RC)
+		urxe_qp_error(qp, -1);
+	else if (change_state(qp, IB_QPS_RTS, IB_QPS_SQD, IB_QPS_SQE))
+		urxe_runner_defer(&qp->sq_runner);
 }
 
 void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts)

@@ -146,6 +146,9 @@ static void set_state(struct urxe_qp *qp, enum ib_qp_state state)
 {
 	unsigned long flags;
 
+	/* What failed had PSNs, of which not all were used. */
+	if (qp->state == IB_QPS_SQE && state == IB_QPS_RTS)
+		set_sq_psn(qp, qp->req.psn);
 	spin_lock_irqsave(&qp->state_lock, flags);
 	trace_urxe_qp_state(qp, state);
 	WRITE_ONCE(qp->state, state);

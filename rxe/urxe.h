@@ -27,6 +27,7 @@
 
 struct urxe_ns;
 struct urxe_counters;
+struct urxe_handle;
 
 /* What a link does with user memory it is asked to register. */
 enum urxe_policy {
@@ -52,6 +53,9 @@ enum urxe_policy {
  * @ahs: user address handles by number
  * @ah_next: likewise for @ahs
  * @srqs: numbers of SRQs
+ * @gsi: QP 1's; NULL while there is none. Written by who creates and destroys it,
+ *	 one at a time
+ * @attached: QPs in multicast groups, each as often as it is; guarded by RTNL
  * @counters: per CPU, summed on reading
  * @wq: the workers of this link: what may sleep for a QP sleeps here
  * @policy: enum urxe_policy for regions registered from now on
@@ -72,6 +76,8 @@ struct urxe_dev {
 	struct xarray			ahs;
 	u32				ah_next;
 	struct ida			srqs;
+	struct urxe_handle __rcu	*gsi;
+	u32				attached;
 	struct urxe_counters __percpu	*counters;
 	struct workqueue_struct		*wq;
 	enum urxe_policy		policy;
