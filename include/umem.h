@@ -4,7 +4,8 @@
  * either way.
  *
  * Glossary
- *	umem		one range of one process's memory, opened by a driver
+ *	umem		one range of one process's memory, or of a dma-buf, opened
+ *			by a driver
  *	owner		the mm whose addresses the range is made of
  *	pinned		every page held long term, charged to RLIMIT_MEMLOCK
  *	unpinned	nothing held per page; each access goes through the
@@ -24,6 +25,7 @@
 #define UMEM_H
 
 #include <linux/spinlock_types.h>
+#include <linux/timer.h>
 #include <linux/types.h>
 
 struct device;
@@ -31,6 +33,7 @@ struct iov_iter;
 struct mm_struct;
 struct sg_table;
 struct task_struct;
+struct umem_dmabuf;
 struct umem_pinned;
 struct umem_resident;
 
@@ -46,11 +49,12 @@ enum umem_flags {
 /**
  * struct umem - a range of user memory
  * @mm: the owner; held by mmgrab(), so the struct is valid while the umem is,
- *	but the address space behind it may be gone
- * @addr: user address of the first byte
+ *	but the address space behind it may be gone. NULL for a dma-buf
+ * @addr: user address of the first byte; its offset in a dma-buf
  * @length: bytes in the range
  * @writable: opened with UMEM_WRITE
  * @pinned: pages, scatter table and DMA mapping; NULL when nothing is pinned
+ * @dmabuf: the buffer and its mapping; NULL for a process's memory
  * @resident: pages known to be mapped, copied from without a fault; NULL until
  *	    the first access that was handed to a worker
  *
@@ -62,6 +66,7 @@ struct umem {
 	size_t			length;
 	bool			writable;
 	struct umem_pinned	*pinned;
+	struct umem_dmabuf	*dmabuf;
 	struct umem_resident	*resident;
 };
 
@@ -101,8 +106,26 @@ struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
 struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
 
 /**
+ * umem_get_dmabuf - map a range of a dma-buf
+ * @fd: the caller's file descriptor of it
+ * @offset: in the buffer, of the first byte
+ * @length: bytes, not 0
+ * @flags: enum umem_flags
+ *
+ * The exporter keeps the buffer in place, in whatever way it does that; nothing is
+ * charged to the caller. Every accessor works from any context, except that atomic
+ * operations fail with -EFAULT where the buffer is device memory. May sleep.
+ *
+ * Return: the umem, to be given to umem_release(), or ERR_PTR(): -EBADF, -EINVAL
+ * (no dma-buf, out of its range, or its exporter has no mapping to offer), -EACCES
+ * (open for reading only, with UMEM_WRITE), -ENOMEM, -EOPNOTSUPP (a kernel without).
+ */
+struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
+			     unsigned int flags);
+
+/**
  * umem_release - close a range
- * @umem: from umem_get() or umem_open(); may be NULL or ERR_PTR()
+ * @umem: from umem_get(), umem_open() or umem_get_dmabuf(); may be NULL or ERR_PTR()
  *
  * Unmaps, dirties (when writable), unpins and uncharges; works after the owner's
  * exit. No access may be under way. May sleep, until a change of the owner's
@@ -138,6 +161,39 @@ unsigned long umem_pinned_pages(const struct umem *umem);
 unsigned long umem_resident_pages(const struct umem *umem);
 
 /**
+ * umem_lost_pages - how often the kernel took such a page away
+ * @umem: any range
+ *
+ * Return: number of pages since the open.
+ */
+u64 umem_lost_pages(const struct umem *umem);
+
+/* What umem_prefetch() brings in. */
+enum umem_fetch {
+	UMEM_FETCH_READ,	/* all pages, for reading */
+	UMEM_FETCH_WRITE,	/* all pages, for writing: no page is shared any more */
+	UMEM_FETCH_PRESENT,	/* no page; those there become known as resident */
+};
+
+/**
+ * umem_prefetch - bring pages in ahead of an access
+ * @umem: the range
+ * @off: offset of the first byte
+ * @len: bytes, any number
+ * @how: see the enum
+ *
+ * Changes no byte. The pages are then known as resident, as many as the range has
+ * notes for, and can leave again at any time. Does nothing for a pinned range.
+ *
+ * Context: may sleep; the caller runs on the owner's mm. A fatal signal, or
+ * umem_worker_interrupt(), ends it.
+ * Return: 0; -EFAULT (out of the range, unmapped, read-only, fault interrupted);
+ * -EINTR; -EAGAIN when the caller is not on the owner's mm.
+ */
+int umem_prefetch(struct umem *umem, size_t off, size_t len,
+		  enum umem_fetch how);
+
+/**
  * umem_read, umem_write - copy between a range and a kernel buffer, may fault
  * @umem: the range
  * @off: offset of the first byte in the range
@@ -145,7 +201,8 @@ unsigned long umem_resident_pages(const struct umem *umem);
  * @src: kernel buffer
  * @len: bytes, at most INT_MAX
  *
- * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned.
+ * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned or a
+ * dma-buf.
  * Return: 0; -EFAULT (out of the range, unmapped, read-only, owner dead or
  * worker interrupted); -EAGAIN when the caller is not on the owner's mm.
  */
@@ -208,6 +265,7 @@ int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
  * @lock: guards @task and @stop
  * @task: the thread that is inside, or NULL
  * @mm: the mm it is in, held by mmget() for the stay
+ * @watch: looks now and then whether @mm is still anybody's
  * @keys: the thread's own rights by protection key, to be given back
  * @stop: enter no more
  */
@@ -215,6 +273,7 @@ struct umem_worker {
 	spinlock_t		lock;	/* guards @task and @stop */
 	struct task_struct	*task;
 	struct mm_struct	*mm;
+	struct timer_list	watch;
 	u32			keys;
 	bool			stop;
 };
@@ -227,7 +286,8 @@ void umem_worker_init(struct umem_worker *w);
  * @mm: the owner, held by mmgrab() at least
  *
  * Once per batch of accesses. While inside, the thread is killable by
- * umem_worker_interrupt() only.
+ * umem_worker_interrupt() and umem_worker_break() only. When the last process leaves
+ * @mm, a fault under way ends as by umem_worker_break(), within a tenth of a second.
  *
  * Return: 0; -ESRCH when the owner's address space is gone; -EINTR after
  * umem_worker_interrupt().
@@ -246,6 +306,15 @@ void umem_worker_leave(struct umem_worker *w);
  * Does not wait. Any context.
  */
 void umem_worker_interrupt(struct umem_worker *w);
+
+/**
+ * umem_worker_break - end a fault that takes its time, and no more than that
+ * @w: the worker
+ *
+ * As umem_worker_interrupt(), but the worker may enter again. What it does until it
+ * leaves fails where it would have to wait, with signal_pending() in its thread.
+ */
+void umem_worker_break(struct umem_worker *w);
 
 /** umem_worker_resume - allow stays again after umem_worker_interrupt(). */
 void umem_worker_resume(struct umem_worker *w);

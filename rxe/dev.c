@@ -106,6 +106,21 @@ static void fill_optional(struct ib_device_attr *attr,
 	}
 }
 
+/* Every operation of every transport pages on demand: what we do, we do so. */
+static void fill_odp(struct ib_device_attr *attr,
+		     const struct ib_device_ops *ops)
+{
+	struct ib_odp_caps *caps = &attr->odp_caps;
+	u32 rc = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV |
+		 IB_ODP_SUPPORT_WRITE | IB_ODP_SUPPORT_READ |
+		 IB_ODP_SUPPORT_ATOMIC | URXE_ODP_ATOMIC_WRITE;
+
+	if (ops->create_srq)
+		rc |= IB_ODP_SUPPORT_SRQ_RECV;
+	caps->general_caps = IB_ODP_SUPPORT | IB_ODP_SUPPORT_IMPLICIT;
+	caps->per_transport_caps.rc_odp_caps = rc;
+}
+
 int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 		      struct ib_udata *udata)
 {
@@ -120,11 +135,12 @@ int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 				 IB_DEVICE_SYS_IMAGE_GUID |
 				 IB_DEVICE_RC_RNR_NAK_GEN |
 				 IB_DEVICE_MEM_MGT_EXTENSIONS;
-	attr->kernel_cap_flags = IBK_ALLOW_USER_UNREG;
+	attr->kernel_cap_flags = IBK_ALLOW_USER_UNREG | IBK_ON_DEMAND_PAGING;
 	attr->atomic_cap = IB_ATOMIC_GLOB;
 	attr->local_ca_ack_delay = 15;
 	fill_limits(attr);
 	fill_optional(attr, &ibdev->ops);
+	fill_odp(attr, &ibdev->ops);
 	return 0;
 }
 
@@ -171,10 +187,9 @@ static void fill_ibdev(struct urxe_dev *dev, const char *name)
  * its hands: 4000 us for an 8-byte WRITE on two busy CPUs, against 13 us.
  * Turns are bounded (runner.c). Many workers may sleep at once in page faults.
  */
-static struct workqueue_struct *make_wq(const char *name)
+struct workqueue_struct *urxe_wq_create(const char *name, unsigned int flags)
 {
-	return alloc_workqueue("urxe-%s",
-			       WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM,
+	return alloc_workqueue("urxe-%s", WQ_UNBOUND | WQ_HIGHPRI | flags,
 			       WQ_UNBOUND_MAX_ACTIVE, name);
 }
 
@@ -206,7 +221,7 @@ static struct urxe_dev *urxe_dev_alloc(const char *name,
 	dev->counters = alloc_percpu(struct urxe_counters);
 	if (!dev->counters)
 		goto free_dev;
-	dev->wq = make_wq(name);
+	dev->wq = urxe_wq_create(name, WQ_MEM_RECLAIM);
 	if (!dev->wq)
 		goto free_counters;
 	dev->ns = urxe_ns_get(dev_net(ndev));

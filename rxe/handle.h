@@ -12,6 +12,7 @@
 
 struct net;
 struct sk_buff;
+struct urxe_mr;
 struct urxe_qp;
 
 /**
@@ -55,6 +56,13 @@ void urxe_handle_put(struct urxe_handle *handle);
  * Return: to be given to urxe_qp_put(), or NULL. Any context.
  */
 struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn);
+
+/**
+ * urxe_handles_break - have no QP wait for pages of a region any more
+ * @mr: the region, which nobody finds any more
+ * Looks at every QP: not for the data path. Any context.
+ */
+void urxe_handles_break(const struct urxe_mr *mr);
 
 /**
  * urxe_handle_charge - charge @skb to the QP's handle until it is freed

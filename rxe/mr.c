@@ -11,7 +11,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "advise.h"
 #include "counters.h"
+#include "handle.h"
 #include "mr.h"
 
 #define KEY_INDEX(key)	((key) >> 8)
@@ -66,6 +68,11 @@ struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
 	return mr;
 }
 
+bool urxe_mr_is_current(const struct urxe_mr *mr)
+{
+	return xa_load(&mr->dev->mrs, KEY_INDEX(mr->ibmr.lkey)) == mr;
+}
+
 /* Where the byte at @va is, and how many (up to @len) follow it there. */
 static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
 {
@@ -82,10 +89,12 @@ static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
 
 static void count_access(struct urxe_mr *mr, int err)
 {
-	if (!err)
+	if (!err) {
 		urxe_count(mr->dev, URXE_CNT_INPLACE);
-	else if (err == -EAGAIN)
+	} else if (err == -EAGAIN) {
 		urxe_count(mr->dev, URXE_CNT_WORKER);
+		atomic64_inc(&mr->faults);
+	}
 }
 
 /* What ib_umem said, in terms of the step that asked. */
@@ -98,15 +107,52 @@ static int user_result(struct urxe_mr *mr, struct urxe_ctx *ctx, int err)
 	return err;
 }
 
+static int user_read(struct urxe_mr *mr, u64 off, void *dst, u32 len,
+		     struct urxe_ctx *ctx)
+{
+	int err;
+
+	if (!ctx->may_sleep)
+		return umem_read_nowait(mr->umem, off, dst, len);
+	urxe_ctx_begin_wait(ctx, mr);
+	err = umem_read(mr->umem, off, dst, len);
+	urxe_ctx_end_wait(ctx);
+	return err;
+}
+
+static int user_write(struct urxe_mr *mr, u64 off, const void *src, u32 len,
+		      struct urxe_ctx *ctx)
+{
+	int err;
+
+	if (!ctx->may_sleep)
+		return umem_write_nowait(mr->umem, off, src, len);
+	urxe_ctx_begin_wait(ctx, mr);
+	err = umem_write(mr->umem, off, src, len);
+	urxe_ctx_end_wait(ctx);
+	return err;
+}
+
+static int user_atomic(struct urxe_mr *mr, u64 off, enum umem_atomic_op op,
+		       u64 a, u64 b, u64 *old, struct urxe_ctx *ctx)
+{
+	int err;
+
+	if (!ctx->may_sleep)
+		return umem_atomic(mr->umem, off, op, a, b, old, true);
+	urxe_ctx_begin_wait(ctx, mr);
+	err = umem_atomic(mr->umem, off, op, a, b, old, false);
+	urxe_ctx_end_wait(ctx);
+	return err;
+}
+
 int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
 		 struct urxe_ctx *ctx)
 {
 	u64 off = va - mr->ibmr.iova;
 
 	if (mr->type == URXE_MR_USER)
-		return user_result(mr, ctx, ctx->may_sleep ?
-				umem_read(mr->umem, off, dst, len) :
-				umem_read_nowait(mr->umem, off, dst, len));
+		return user_result(mr, ctx, user_read(mr, off, dst, len, ctx));
 	while (len) {
 		u32 part = len;
 		const void *src = kernel_addr(mr, va, &part);
@@ -125,9 +171,7 @@ int urxe_mr_write(struct urxe_mr *mr, u64 va, const void *src, u32 len,
 	u64 off = va - mr->ibmr.iova;
 
 	if (mr->type == URXE_MR_USER)
-		return user_result(mr, ctx, ctx->may_sleep ?
-				umem_write(mr->umem, off, src, len) :
-				umem_write_nowait(mr->umem, off, src, len));
+		return user_result(mr, ctx, user_write(mr, off, src, len, ctx));
 	while (len) {
 		u32 part = len;
 		void *dst = kernel_addr(mr, va, &part);
@@ -164,8 +208,8 @@ int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 
 	if (mr->type == URXE_MR_USER)
 		return user_result(mr, ctx,
-				   umem_atomic(mr->umem, va - mr->ibmr.iova, op,
-					       a, b, old, !ctx->may_sleep));
+				   user_atomic(mr, va - mr->ibmr.iova, op, a, b,
+					       old, ctx));
 	kernel_atomic(kernel_addr(mr, va, &len), op, a, b, old);
 	return 0;
 }
@@ -321,41 +365,81 @@ struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access)
 	return mr_finish(mr);
 }
 
+static unsigned int umem_flags(int access)
+{
+	return ib_access_writable(access) ? UMEM_WRITE : UMEM_READ;
+}
+
+/*
+ * A program that asks for on-demand paging gets it under either policy. All of its
+ * address space is nothing that could be pinned, and not what an address of 0 and
+ * no known length mean otherwise.
+ */
 static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
 			      int access)
 {
-	unsigned int flags = ib_access_writable(access) ? UMEM_WRITE : UMEM_READ;
+	unsigned int flags = umem_flags(access);
 
+	if (access & IB_ACCESS_ON_DEMAND)
+		return umem_open(start, length, flags);
+	if (length == UMEM_WHOLE_MM)
+		return ERR_PTR(-EINVAL);
 	if (READ_ONCE(dev->policy) == URXE_PINNED)
 		return umem_get(NULL, start, length, flags, 0);
 	return umem_open(start, length, flags);
 }
 
-/* A zero length region names no bytes, so it has none to open. */
-struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
-			       u64 iova, int access, URXE_DMAH_ARG
-			       struct ib_udata *udata)
+/* Takes over @umem, also if that is an ERR_PTR(). */
+static struct ib_mr *reg_umem(struct ib_pd *ibpd, struct umem *umem,
+			      u64 length, u64 iova, int access)
 {
 	struct urxe_mr *mr;
-	int err;
 
-	if (access & ~URXE_MR_ACCESS)
-		return ERR_PTR(-EOPNOTSUPP);
-	if (iova + length < iova)
-		return ERR_PTR(-EINVAL);
+	if (IS_ERR(umem))
+		return ERR_CAST(umem);
 	mr = mr_alloc(ibpd, URXE_MR_USER, access);
-	if (!mr)
+	if (!mr) {
+		umem_release(umem);
 		return ERR_PTR(-ENOMEM);
-	mr->umem = open_umem(mr->dev, start, length, access);
-	if (IS_ERR(mr->umem)) {
-		err = PTR_ERR(mr->umem);
-		mr_free(mr);
-		return ERR_PTR(err);
 	}
+	mr->umem = umem;
 	mr->ibmr.iova = iova;
 	mr->ibmr.length = length;
 	mr->state = URXE_MR_VALID;
 	return mr_finish(mr);
+}
+
+static int check_region(u64 length, u64 iova, int access)
+{
+	if (access & ~URXE_MR_ACCESS)
+		return -EOPNOTSUPP;
+	return iova + length < iova ? -EINVAL : 0;
+}
+
+struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
+			       u64 iova, int access, URXE_DMAH_ARG
+			       struct ib_udata *udata)
+{
+	int err = check_region(length, iova, access);
+
+	if (err)
+		return ERR_PTR(err);
+	return reg_umem(ibpd, open_umem(to_urxe(ibpd->device), start, length,
+					access), length, iova, access);
+}
+
+struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
+				      u64 length, u64 iova, int fd, int access,
+				      URXE_DMAH_ARG
+				      struct compat_dmabuf_attrs *attrs)
+{
+	int err = check_region(length, iova, access);
+
+	if (err)
+		return ERR_PTR(err);
+	return reg_umem(ibpd, umem_get_dmabuf(fd, offset, length,
+					      umem_flags(access)),
+			length, iova, access);
 }
 
 /*
@@ -368,7 +452,7 @@ struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 {
 	struct urxe_mr *mr = to_umr(ibmr);
 
-	if (mr->type != URXE_MR_USER)
+	if (mr->type != URXE_MR_USER || mr->umem->dmabuf)
 		return ERR_PTR(-EOPNOTSUPP);
 	if (!(flags & IB_MR_REREG_TRANS)) {
 		start = mr->umem->addr;
@@ -383,13 +467,21 @@ struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 				URXE_NO_DMAH udata);
 }
 
+/* Accesses under way end; those that wait for a page are made to. */
+static void wait_for_accesses(struct urxe_mr *mr)
+{
+	urxe_advise_cancel(mr);
+	urxe_mr_put(mr);
+	while (!wait_for_completion_timeout(&mr->gone, HZ / 20))
+		urxe_handles_break(mr);
+}
+
 int urxe_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)
 {
 	struct urxe_mr *mr = to_umr(ibmr);
 
 	xa_erase(&mr->dev->mrs, KEY_INDEX(mr->ibmr.lkey));
-	urxe_mr_put(mr);
-	wait_for_completion(&mr->gone);
+	wait_for_accesses(mr);
 	mr_free(mr);
 	return 0;
 }

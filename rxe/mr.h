@@ -14,10 +14,14 @@
 #include "runner.h"
 #include "urxe.h"
 
-/* The rights a region may carry; the optional ones have no effect here. */
+/*
+ * The rights a region may carry. Every region pages on demand, over pages of any
+ * size; the optional ones have no effect here.
+ */
 #define URXE_MR_ACCESS	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |	\
 			 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |	\
-			 IB_ACCESS_MW_BIND | IB_ACCESS_OPTIONAL)
+			 IB_ACCESS_MW_BIND | IB_ACCESS_ON_DEMAND |		\
+			 IB_ACCESS_HUGETLB | IB_ACCESS_OPTIONAL)
 
 enum urxe_mr_type {
 	URXE_MR_DMA,		/* kernel: all memory, address is the pointer */
@@ -41,6 +45,8 @@ enum urxe_mr_state {
  * @state: see the enum
  * @access: enum ib_access_flags
  * @umem: URXE_MR_USER: the bytes
+ * @faults: URXE_MR_USER: accesses that found a page missing, or not known
+ * @prefetched: URXE_MR_USER: pages that a program had brought in
  * @pages: URXE_MR_FAST: kernel addresses of @page_size bytes each
  * @max_pages: room in @pages
  * @num_pages: used in @pages
@@ -55,6 +61,8 @@ struct urxe_mr {
 	enum urxe_mr_state	state;
 	int			access;
 	struct umem		*umem;
+	atomic64_t		faults;
+	atomic64_t		prefetched;
 	u64			*pages;
 	u32			max_pages;
 	u32			num_pages;
@@ -79,6 +87,9 @@ struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
 			    u64 len);
 
 void urxe_mr_put(struct urxe_mr *mr);
+
+/* Does the region's key still name it: is it in the link's table? Any context. */
+bool urxe_mr_is_current(const struct urxe_mr *mr);
 
 /**
  * urxe_mr_read, urxe_mr_write - copy out of, or into, a region
@@ -124,6 +135,10 @@ struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
 struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 				 u64 length, u64 iova, int access,
 				 struct ib_pd *pd, struct ib_udata *udata);
+struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
+				      u64 length, u64 iova, int fd, int access,
+				      URXE_DMAH_ARG
+				      struct compat_dmabuf_attrs *attrs);
 int urxe_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata);
 struct ib_mr *urxe_alloc_mr(struct ib_pd *ibpd, enum ib_mr_type type,
 			    u32 max_num_sg);

@@ -5,6 +5,7 @@
  */
 #include <linux/module.h>
 
+#include "advise.h"
 #include "ah.h"
 #include "counters.h"
 #include "cq.h"
@@ -20,11 +21,16 @@
 
 static int alloc_ucontext(struct ib_ucontext *ibuc, struct ib_udata *udata)
 {
-	return 0;
+	struct urxe_ucontext *uuc = to_uuc(ibuc);
+
+	uuc->wq = urxe_wq_create(dev_name(&ibuc->device->dev), 0);
+	return uuc->wq ? 0 : -ENOMEM;
 }
 
+/* All that could queue anything is gone. */
 static void dealloc_ucontext(struct ib_ucontext *ibuc)
 {
+	destroy_workqueue(to_uuc(ibuc)->wq);
 }
 
 /*
@@ -64,6 +70,7 @@ const struct ib_device_ops urxe_ops = {
 	.alloc_hw_port_stats	= urxe_alloc_hw_port_stats,
 	.get_hw_stats		= urxe_get_hw_stats,
 	.fill_res_mr_entry	= urxe_fill_res_mr,
+	.fill_stat_mr_entry	= urxe_fill_stat_mr,
 	.fill_res_cq_entry	= urxe_fill_res_cq,
 	.fill_res_qp_entry	= urxe_fill_res_qp,
 	COMPAT_FILL_RES_SRQ(urxe_fill_res_srq)
@@ -98,8 +105,10 @@ const struct ib_device_ops urxe_ops = {
 
 	.get_dma_mr		= urxe_get_dma_mr,
 	.reg_user_mr		= urxe_reg_user_mr,
+	.reg_user_mr_dmabuf	= urxe_reg_user_mr_dmabuf,
 	.rereg_user_mr		= urxe_rereg_user_mr,
 	.dereg_mr		= urxe_dereg_mr,
+	.advise_mr		= urxe_advise_mr,
 	.alloc_mr		= urxe_alloc_mr,
 	.map_mr_sg		= urxe_map_mr_sg,
 
