@@ -114,7 +114,7 @@ int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 {
 	if (udata && (udata->inlen || udata->outlen))
 		return -EINVAL;
-	attr->fw_ver = 1;
+	attr->fw_ver = URXE_FW_VER;
 	attr->sys_image_guid = ibdev->node_guid;
 	attr->vendor_id = URXE_VENDOR_ID;
 	attr->vendor_part_id = URXE_VENDOR_PART_ID;

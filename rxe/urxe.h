@@ -23,7 +23,9 @@
 #include "compat.h"
 #include "limits.h"
 
-#define URXE_VERSION	"0.1"
+#define URXE_VERSION	"0.1.0"
+/* The same as a number: 16 bits for each part. */
+#define URXE_FW_VER	(0ULL << 32 | 1 << 16 | 0)
 
 struct urxe_ns;
 struct urxe_counters;
