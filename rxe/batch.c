@@ -3,7 +3,8 @@
  * Filling and sending batches.
  *
  * Headers of IP and UDP stand in the skb's linear part, packets in page
- * fragments, one packet never in two.
+ * fragments, one packet never in two. A small one that may be the only one stands in
+ * the linear part, too, which is less work.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -58,6 +59,9 @@ bool urxe_batch_is_local(struct urxe_batch *batch)
 	return batch->local;
 }
 
+/* As much as an skb's head has room for beside the headers of all layers. */
+#define LINEAR_MAX	128
+
 static unsigned int headroom(const struct urxe_path *path)
 {
 	return MAX_HEADER + urxe_path_ip_len(path) + sizeof(struct udphdr);
@@ -85,7 +89,7 @@ static bool batch_open(struct urxe_batch *batch, u32 room)
 /* May a packet of @batch->len bytes go into the skb as it is? */
 static bool may_join(const struct urxe_batch *batch)
 {
-	return !batch->closed && batch->len <= batch->pkt_len &&
+	return !batch->closed && !batch->linear && batch->len <= batch->pkt_len &&
 	       batch->count < URXE_BATCH_PKTS &&
 	       batch->skb->data_len + batch->len <= URXE_BATCH_BYTES &&
 	       skb_shinfo(batch->skb)->nr_frags < MAX_SKB_FRAGS;
@@ -173,8 +177,12 @@ static void flush(struct urxe_batch *batch)
 		kfree_skb(skb);
 		return;
 	}
-	count_batch(batch, batch->ref ? batch->ref->wire_len : skb->data_len);
-	urxe_handle_charge(batch->qp->handle, skb);
+	count_batch(batch, batch->ref ? batch->ref->wire_len :
+			   batch->linear ? batch->len : skb->data_len);
+	/* Of small ones to a peer here there are only so many: see the windows. */
+	if (!batch->local || !batch->linear)
+		urxe_handle_charge(batch->qp->handle, skb);
+	batch->many = true;
 	if (batch->local)
 		to_peer(batch, skb);
 	else
@@ -183,6 +191,8 @@ static void flush(struct urxe_batch *batch)
 
 static void *packet(const struct urxe_batch *batch)
 {
+	if (batch->linear)
+		return skb_tail_pointer(batch->skb);
 	return page_address(batch->frag.page) + batch->frag.offset;
 }
 
@@ -196,6 +206,20 @@ static void write_bth(const struct urxe_batch *batch, struct urxe_bth *bth,
 	bth->apsn = htonl(psn);
 }
 
+/* Have room for a packet of @batch->len bytes. */
+static bool make_room(struct urxe_batch *batch)
+{
+	if (batch->skb && !may_join(batch))
+		flush(batch);
+	if (batch->skb)
+		return urxe_frag_need(&batch->frag, batch->len, batch->gfp);
+	batch->linear = !batch->many && batch->len <= LINEAR_MAX;
+	if (batch->linear)
+		return batch_open(batch, LINEAR_MAX);
+	return batch_open(batch, 0) &&
+	       urxe_frag_need(&batch->frag, batch->len, batch->gfp);
+}
+
 struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
 				   u32 payload, u32 psn)
 {
@@ -203,21 +227,15 @@ struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
 	struct urxe_bth *bth;
 
 	batch->len = urxe_hdr_len(opcode) + payload + pad + URXE_ICRC_LEN;
-	if (batch->skb && !may_join(batch))
-		flush(batch);
-	if (!batch->skb && !batch_open(batch, 0))
-		goto nomem;
-	if (!urxe_frag_need(&batch->frag, batch->len, batch->gfp))
-		goto nomem;
+	if (!make_room(batch)) {
+		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+		return NULL;
+	}
 	batch->request = urxe_traits(opcode) & OP_REQUEST;
 	bth = packet(batch);
 	write_bth(batch, bth, opcode, pad, psn);
 	memset((u8 *)bth + batch->len - URXE_ICRC_LEN - pad, 0, pad);
 	return bth;
-
-nomem:
-	urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
-	return NULL;
 }
 
 static void write_icrc(struct urxe_batch *batch)
@@ -258,7 +276,10 @@ void urxe_batch_commit(struct urxe_batch *batch)
 {
 	if (!batch->local)
 		write_icrc(batch);
-	add_frag(batch);
+	if (batch->linear)
+		skb_put(batch->skb, batch->len);
+	else
+		add_frag(batch);
 	batch->count++;
 	batch->closed = batch->len < batch->pkt_len;
 }
@@ -271,6 +292,7 @@ struct urxe_bth *urxe_batch_ref(struct urxe_batch *batch, u8 opcode, u32 psn,
 	batch->len = urxe_hdr_len(opcode);
 	if (batch->skb)
 		flush(batch);
+	batch->linear = false;
 	if (!batch_open(batch, batch->len + urxe_ref_room(num_sge))) {
 		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
 		return NULL;

@@ -6,11 +6,15 @@
  * @una_psn is always in the first WQE that is not done, so that an answer to any
  * later PSN says how far the peer got, or that an answer went missing.
  */
+#include "cnp.h"
 #include "counters.h"
 #include "mr.h"
 #include "pkt.h"
 #include "ref.h"
 #include "req.h"
+
+/* What an answer comes to when one before it is missing. */
+#define EARLY	(-EBUSY)
 
 static const u8 wc_opcodes[] = {
 	[IB_WR_RDMA_WRITE]		= IB_WC_RDMA_WRITE,
@@ -94,6 +98,7 @@ void urxe_flush_sq(struct urxe_qp *qp)
 	struct urxe_sq *sq = &qp->sq;
 
 	skb_queue_purge(&qp->req.pkts);
+	urxe_early_purge(&qp->req.early);
 	if (qp_is_user(qp) && urxe_sq_fetch(sq, qp->service))
 		return;
 	while (!sq_empty(sq))
@@ -125,7 +130,7 @@ static void move_una(struct urxe_qp *qp, u32 psn)
 	struct urxe_req *req = &qp->req;
 	bool overtaken = req_dist(req, psn) > req_dist(req, req->send_psn);
 
-	urxe_req_acked(qp, req_dist(req, psn));
+	urxe_rate_acked(&req->rate, req_dist(req, psn));
 	req->una_psn = psn;
 	if (overtaken)
 		req->send_psn = psn;
@@ -171,7 +176,26 @@ static void go_back(struct urxe_qp *qp, enum urxe_counter cause)
 	if (qp->req.rewound || qp->req.rnr_wait)
 		return;
 	urxe_req_retry(qp, cause);
+	urxe_req_probe(qp);
 	qp->req.rewound = true;
+}
+
+/* Would advance() get to @psn, as no response before it is missing? */
+static bool in_turn(struct urxe_qp *qp, u32 psn)
+{
+	struct urxe_sq *sq = &qp->sq;
+	u32 i;
+
+	for (i = sq->una; i != sq->head; i++) {
+		const struct urxe_wqe *wqe = sq_slot(sq, i);
+
+		if (wqe->done || !wqe_has_response(wqe))
+			continue;
+		return !wqe->started ||
+		       psn_diff(psn, wqe->first_psn) <= 0 ||
+		       psn_diff(psn, qp->req.una_psn) <= 0;
+	}
+	return true;
 }
 
 /* --- answers ------------------------------------------------------------ */
@@ -214,16 +238,22 @@ static void on_nak(struct urxe_qp *qp, u8 syndrome)
 							IB_WC_BAD_RESP_ERR);
 }
 
-static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+/* A response before this answer is missing: ask for it again. */
+static void on_missing(struct urxe_qp *qp)
+{
+	urxe_complete_ready(qp);
+	go_back(qp, URXE_CNT_RETRY_IMPLIED);
+}
+
+static int on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	const struct urxe_aeth *aeth = pkt_ext(pkt);
 	u8 syndrome = ntohl(aeth->smsn) >> 24;
 	bool positive = (syndrome & AETH_TYPE_MASK) == AETH_ACK;
 
 	if (!advance(qp, positive ? psn_add(pkt->psn, 1) : pkt->psn)) {
-		urxe_complete_ready(qp);
-		go_back(qp, URXE_CNT_RETRY_IMPLIED);
-		return;
+		on_missing(qp);
+		return positive ? EARLY : 0;
 	}
 	urxe_complete_ready(qp);
 	if (positive)
@@ -232,6 +262,7 @@ static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		on_rnr_nak(qp, syndrome);
 	else if ((syndrome & AETH_TYPE_MASK) == AETH_NAK)
 		on_nak(qp, syndrome);
+	return 0;
 }
 
 /* Bytes that @n responses from @off on have to carry. */
@@ -308,9 +339,8 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	if (advance(qp, pkt->psn))
 		wqe = una_wqe(qp, &index);
 	if (!wqe) {
-		urxe_complete_ready(qp);
-		go_back(qp, URXE_CNT_RETRY_IMPLIED);
-		return 0;
+		on_missing(qp);
+		return EARLY;
 	}
 	if (!wqe_has_response(wqe))
 		return 0;
@@ -331,56 +361,93 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return 0;
 }
 
-/* Return: 0 when the packet is done with, -EAGAIN when a worker has to do it. */
+static bool is_ack(const struct urxe_pkt *pkt)
+{
+	return pkt->bth.opcode == (OPC_RC | OPC_ACK);
+}
+
+/* Return: 0 when the packet is done with, -EAGAIN when a worker has to do it, EARLY. */
 static int complete_pkt(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 			struct urxe_ctx *ctx)
 {
 	struct urxe_req *req = &qp->req;
 
+	if (pkt->traits & OP_CNP) {
+		urxe_count(qp->dev, URXE_CNT_RX_CNP);
+		urxe_rate_congested(&req->rate);
+		return 0;
+	}
 	/* Not on the wire (any more): a duplicate, or from another life. */
 	if (req_dist(req, pkt->psn) >= req_dist(req, req->max_psn)) {
 		urxe_count(qp->dev, URXE_CNT_RX_DUPLICATE);
 		return 0;
 	}
-	if (pkt->bth.opcode == (OPC_RC | OPC_ACK)) {
-		on_ack(qp, pkt);
-		return 0;
-	}
+	if (is_ack(pkt))
+		return on_ack(qp, pkt);
 	return on_response(qp, pkt, ctx);
 }
 
-/* All packets of one skb; 0 or -EAGAIN, likewise. */
+/* All packets of one skb; likewise, with what it waits for noted. */
 static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 			struct urxe_ctx *ctx)
 {
 	struct urxe_pkt pkt;
+	int err;
 
 	if (!(qp->service & OP_RC) || !urxe_path_matches(&qp->path, skb)) {
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
 		return 0;
 	}
+	urxe_cnp_check(qp, skb, ctx);
 	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(skb, &pkt)) {
 		ctx->budget--;
-		if (complete_pkt(qp, &pkt, ctx))
-			return -EAGAIN;
+		err = complete_pkt(qp, &pkt, ctx);
+		if (err == EARLY)
+			urxe_run(skb)->psn =
+				psn_add(pkt.psn, is_ack(&pkt) ? 1 : 0);
+		if (err)
+			return err;
 		urxe_run_next(skb);
 	}
 	return 0;
+}
+
+/* One that waited for its turn is next when that has come; NULL for none. */
+static struct sk_buff *requeue_early(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+	struct sk_buff *skb;
+	u32 psn;
+
+	if (!urxe_early_psn(&req->early, &psn) || !in_turn(qp, psn))
+		return NULL;
+	skb = urxe_early_take(&req->early);
+	skb_queue_head(&req->pkts, skb);
+	return skb;
 }
 
 enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
 				       struct urxe_ctx *ctx)
 {
 	struct sk_buff_head *pkts = &qp->req.pkts;
-	struct sk_buff *skb;
+	struct sk_buff *skb, *waited;
+	int err;
 
-	while ((skb = skb_peek(pkts))) {
-		if (complete_skb(qp, skb, ctx))
+	for (;;) {
+		waited = requeue_early(qp);
+		skb = skb_peek(pkts);
+		if (!skb)
+			return URXE_STEP_DONE;
+		err = complete_skb(qp, skb, ctx);
+		if (err == -EAGAIN)
 			return URXE_STEP_SLEEP;
 		skb_unlink(skb, pkts);
-		consume_skb(skb);
+		if (err == EARLY && skb != waited && !urxe_run(skb)->ref)
+			urxe_early_keep(&qp->req.early, skb,
+					urxe_run(skb)->psn);
+		else
+			consume_skb(skb);
 		if (ctx->budget <= 0)
 			return URXE_STEP_AGAIN;
 	}
-	return URXE_STEP_DONE;
 }

@@ -20,7 +20,9 @@ struct urxe_ref;
  * struct urxe_run - packets of one QP in one skb, kept in skb->cb
  * @off: where the next packet's BTH is, from skb->data
  * @end: where the run ends
+ * @marked: a router on the way has marked them: congestion experienced
  * @seg: bytes of each packet; the last may be shorter
+ * @psn: while it waits for its turn: see early.h
  * @ref: the one packet's payload is there instead (ref.h); NULL for all from a wire
  *
  * Every packet of a queued run is well-formed and its ICRC is right, or it has come
@@ -30,6 +32,8 @@ struct urxe_run {
 	u32	off;
 	u32	end;
 	u32	seg;
+	u32	psn;
+	bool	marked;
 	struct urxe_ref	*ref;
 };
 

@@ -16,9 +16,11 @@
 #include <linux/timer.h>
 
 #include "cq.h"
+#include "early.h"
 #include "handle.h"
 #include "path.h"
 #include "psn.h"
+#include "rate.h"
 #include "rq.h"
 #include "runner.h"
 #include "wqe.h"
@@ -38,22 +40,24 @@ enum urxe_sq_event {
  * @una_psn: oldest PSN that is not acknowledged
  * @rd_atomic: READs and atomics on the wire, and not answered
  * @since_ack: packets since the last that asked for an acknowledgment
- * @window: packets that may be on the wire unacknowledged; see req.c
+ * @rate: how much may be on the wire unacknowledged
  * @retries: time-outs and NAKs left before we give up
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
  * @timeouts: time-outs since the peer last got further
  * @rewound: gone back once for the gap at @una_psn; not again until it moves
- * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
+ * @probe: after a loss: so many packets, and wait; 0 else. See urxe_req_progress()
  * @probe_end: where its PSNs end
  * @alive_psn: @una_psn when we took what is on the wire for alive
  * @by_value: packets that are to carry their bytes before one refers to them again
  * @rnr_wait: holding still until the RNR timer fires
+ * @keeps: the peer has kept what came after a loss
  * @drained: told the consumer so, in SQD
  * @deadline: when @timer means a time-out; jiffies
  * @timer: retransmission; re-arms itself until @deadline
  * @rnr_timer: see @rnr_wait
  * @events: enum urxe_sq_event bits, set from timers
  * @pkts: responses that arrived
+ * @early: those that came while one before them is missing
  */
 struct urxe_req {
 	u32			psn;
@@ -62,22 +66,24 @@ struct urxe_req {
 	u32			una_psn;
 	u32			rd_atomic;
 	u32			since_ack;
+	u32			probe;
 	u32			probe_end;
 	u32			alive_psn;
-	u32			window;
+	struct urxe_rate	rate;
 	u32			by_value;
 	u8			retries;
 	u8			rnr_retries;
 	u8			timeouts;
 	bool			rewound;
-	bool			probe;
 	bool			rnr_wait;
+	bool			keeps;
 	bool			drained;
 	unsigned long		deadline;
 	struct timer_list	timer;
 	struct hrtimer		rnr_timer;
 	unsigned long		events;
 	struct sk_buff_head	pkts;
+	struct urxe_early	early;
 };
 
 /**
@@ -143,6 +149,7 @@ struct urxe_read {
  * @flush_timer: in error: when to look for receive requests again
  * @flush_wait: jiffies from the last look to that one
  * @pkts: requests that arrived
+ * @early: those that came while one before them is missing
  */
 struct urxe_resp {
 	u32			psn;
@@ -167,6 +174,7 @@ struct urxe_resp {
 	struct timer_list	flush_timer;
 	unsigned long		flush_wait;
 	struct sk_buff_head	pkts;
+	struct urxe_early	early;
 };
 
 /**
@@ -185,6 +193,7 @@ struct urxe_resp {
  * @cap: what create gave
  * @mtu: payload bytes of a full packet
  * @path: to the peer
+ * @cnp_time: when the peer was last told of congestion; jiffies. Both sides write it
  * @sq: send queue, SQ side
  * @rq: receive queue; without a ring when there is an SRQ
  * @req: SQ side
@@ -207,6 +216,7 @@ struct urxe_qp {
 	struct ib_qp_cap	cap;
 	u32			mtu;
 	struct urxe_path	path;
+	unsigned long		cnp_time;
 	struct urxe_sq		sq;
 	struct urxe_rq		rq;
 	struct urxe_req		req;

@@ -14,14 +14,9 @@
 #include "req.h"
 #include "trace.h"
 
-/*
- * Packets sent and not acknowledged. A loss costs all that is behind it, so the
- * window is halved by each and grows again with what is acknowledged: on a clean
- * wire it is wide, where packets get lost or overrun the receiver it is narrow.
- */
-#define WINDOW_MAX	512
-#define WINDOW_MIN	16
-#define WINDOW_GROWTH	16	/* packets acknowledged for one more */
+/* Packets of a probe: so many times more in the next one, and more than that in none. */
+#define PROBE_GROWTH	8
+#define PROBE_MAX	64
 /* Packets sent before one of them asks for an acknowledgment: several a window. */
 #define ACK_EVERY	64
 #define ACKS_A_WINDOW	4
@@ -177,10 +172,19 @@ static void probed(struct urxe_qp *qp)
 	struct urxe_req *req = &qp->req;
 	s32 beyond = psn_diff(req->una_psn, req->probe_end);
 
-	req->probe = beyond < 0;
-	if (beyond > 0 || (!beyond && asks_next(&qp->sq))) {
+	if (beyond < 0)
+		return;
+	if (beyond > 0 || asks_next(&qp->sq)) {
+		req->keeps = true;
+		req->probe = 0;
 		req->alive_psn = req->una_psn;
 		seek(qp, req->max_psn);
+		return;
+	}
+	req->probe *= PROBE_GROWTH;
+	if (req->probe > PROBE_MAX) {
+		req->keeps = false;
+		req->probe = 0;
 	}
 }
 
@@ -193,14 +197,6 @@ void urxe_req_progress(struct urxe_qp *qp)
 	if (qp->req.probe)
 		probed(qp);
 	set_deadline(qp);
-}
-
-void urxe_req_acked(struct urxe_qp *qp, u32 packets)
-{
-	struct urxe_req *req = &qp->req;
-
-	req->window = min_t(u32, WINDOW_MAX, req->window +
-			    DIV_ROUND_UP(packets, WINDOW_GROWTH));
 }
 
 void urxe_req_rewind(struct urxe_qp *qp)
@@ -221,7 +217,7 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 		return;
 	}
 	req->retries--;
-	req->window = max_t(u32, WINDOW_MIN, req->window / 2);
+	urxe_rate_lost(&req->rate, req->keeps);
 	urxe_req_rewind(qp);
 }
 
@@ -233,8 +229,14 @@ static bool waiting(const struct urxe_req *req)
 
 static void start_probe(struct urxe_qp *qp)
 {
-	qp->req.probe = true;
+	qp->req.probe = 1;
 	qp->req.probe_end = qp->req.una_psn;
+}
+
+void urxe_req_probe(struct urxe_qp *qp)
+{
+	if (qp->req.una_psn != qp->req.alive_psn)
+		start_probe(qp);
 }
 
 static void take_events(struct urxe_qp *qp)
@@ -254,8 +256,7 @@ static void take_events(struct urxe_qp *qp)
 	    !req->rnr_wait && !time_before(jiffies, req->deadline)) {
 		req->timeouts++;
 		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
-		if (req->una_psn != req->alive_psn)
-			start_probe(qp);
+		urxe_req_probe(qp);
 	}
 }
 
@@ -350,17 +351,22 @@ static int put_payload(struct urxe_qp *qp, const struct urxe_wqe *wqe,
 			    at, piece->len, ctx);
 }
 
+static bool ends_probe(const struct urxe_req *req, u32 n)
+{
+	return req->probe && req_dist(req, req->send_psn) + n >= req->probe;
+}
+
 /* Ask for an acknowledgment where the peer can't do without, and now and then. */
 static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 		     const struct urxe_wqe *wqe, u32 n, bool last)
 {
 	struct urxe_req *req = &qp->req;
-	u32 every = min_t(u32, ACK_EVERY, req->window / ACKS_A_WINDOW);
+	u32 every = min_t(u32, ACK_EVERY, req->rate.window / ACKS_A_WINDOW);
 
 	if (last && (wqe->flags & IB_SEND_SOLICITED))
 		bth->flags |= BTH_SE;
 	req->since_ack += n;
-	if (!last && !req->probe && req->since_ack < every)
+	if (!last && !ends_probe(req, n) && req->since_ack < every)
 		return;
 	req->since_ack = 0;
 	bth->apsn |= htonl(BTH_ACK);
@@ -390,15 +396,16 @@ static enum tx local_error(struct urxe_wqe *wqe, enum ib_wc_status status)
 
 /*
  * To a peer on this host a packet may refer to its bytes, and stand for many: as
- * many as the window lets through, but for a probe, which is one. One that may find
- * no receive request where those before it need none goes alone.
+ * many as the window lets through, or the probe. One that may find no receive request
+ * where those before it need none goes alone.
  */
 static struct piece referable(const struct urxe_qp *qp,
 			      const struct urxe_wqe *wqe)
 {
 	const struct urxe_req *req = &qp->req;
 	u32 ahead = req_dist(req, req->send_psn);
-	u32 max = req->probe || ahead >= req->window ? 1 : req->window - ahead;
+	u32 open = req->probe ?: req->rate.window;
+	u32 max = ahead < open ? open - ahead : 1;
 	struct piece piece;
 
 	max = min_t(u32, max, URXE_REF_MAX / qp->mtu);
@@ -539,9 +546,9 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 	if (!ahead)
 		return true;
 	if (req->probe)
-		return false;
+		return !wqe_has_response(wqe) && ahead < req->probe;
 	if (!wqe_has_response(wqe))
-		return ahead < req->window;
+		return ahead < req->rate.window;
 	return req->rd_atomic < qp->attr.max_rd_atomic &&
 	       ahead + wqe->packets < URXE_PSN_HALF;
 }
@@ -678,8 +685,9 @@ void urxe_req_init(struct urxe_qp *qp)
 	struct urxe_req *req = &qp->req;
 
 	skb_queue_head_init(&req->pkts);
+	urxe_early_init(&req->early);
 	req->alive_psn = U32_MAX;
-	req->window = WINDOW_MAX;
+	urxe_rate_init(&req->rate);
 	timer_setup(&req->timer, on_timer, 0);
 	hrtimer_setup(&req->rnr_timer, on_rnr_timer, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_SOFT);
@@ -697,13 +705,15 @@ void urxe_req_reset(struct urxe_qp *qp)
 
 	urxe_req_stop_timers(qp);
 	skb_queue_purge(&req->pkts);
+	urxe_early_purge(&req->early);
 	req->rd_atomic = 0;
 	req->since_ack = 0;
 	req->timeouts = 0;
 	req->rewound = false;
-	req->probe = false;
+	req->probe = 0;
+	req->keeps = false;
 	req->alive_psn = U32_MAX;
-	req->window = WINDOW_MAX;
+	urxe_rate_init(&req->rate);
 	req->by_value = 0;
 	req->rnr_wait = false;
 	req->drained = false;

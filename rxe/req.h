@@ -16,17 +16,15 @@ static inline u32 req_dist(const struct urxe_req *req, u32 psn)
 /**
  * urxe_req_progress - the peer has got further: @una_psn has moved
  *
- * Patience and retries start afresh. After a time-out nobody knows whether what
- * was sent got lost or is late, and to send all of it again is what a late peer
- * needs least. So one packet goes out as a probe. When @una_psn moves beyond it,
- * what was sent before is alive, and we go on behind it. When it moves to the
- * probe's end only, a message's next packet was lost too, and all is sent again;
- * READs are asked for again one by one.
+ * Patience and retries start afresh. After a loss nobody knows whether what was sent
+ * behind it got lost as well, is late, or is kept by the peer, and to send all of it
+ * again is what a late peer needs least. So one packet goes out as a probe. When
+ * @una_psn moves beyond it, what was sent before is alive, and we go on behind it.
+ * When it moves to the probe's end only, the next packet was lost too: the next probe
+ * is of eight packets, then of 64, then all is sent again; READs are asked for again
+ * one by one.
  */
 void urxe_req_progress(struct urxe_qp *qp);
-
-/* The peer has acknowledged so many packets more. */
-void urxe_req_acked(struct urxe_qp *qp, u32 packets);
 
 /* Send again from the oldest unacknowledged PSN on. */
 void urxe_req_rewind(struct urxe_qp *qp);
@@ -40,6 +38,9 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause);
 
 /* The oldest WQE can't be completed but with @status. */
 void urxe_req_fail(struct urxe_qp *qp, enum ib_wc_status status);
+
+/* What is sent again begins with a probe, unless one has been misled here before. */
+void urxe_req_probe(struct urxe_qp *qp);
 
 /* Hold still for as long as an RNR NAK's timer code says. */
 void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code);

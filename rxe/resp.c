@@ -8,6 +8,7 @@
  * does it again) or is done with it.
  */
 #include "batch.h"
+#include "cnp.h"
 #include "counters.h"
 #include "mr.h"
 #include "opcode.h"
@@ -805,6 +806,42 @@ static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	urxe_runner_kick_next(ctx, &sender->sq_runner);
 }
 
+/*
+ * One before this packet is missing: say so, and keep it, and what follows it in
+ * its skb, until that has come.
+ */
+static enum urxe_step keep_early(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+				 struct urxe_ctx *ctx)
+{
+	struct urxe_resp *resp = &qp->resp;
+
+	fail(qp, ctx, FAIL_SEQ);
+	skb_unlink(pkt->skb, &resp->pkts);
+	urxe_early_keep(&resp->early, pkt->skb, pkt->psn);
+	return URXE_STEP_DONE;
+}
+
+/* What has been kept and what has come since, in the order of their turns. */
+static struct sk_buff *next_skb(struct urxe_qp *qp)
+{
+	struct urxe_resp *resp = &qp->resp;
+	u32 psn;
+
+	if (urxe_early_psn(&resp->early, &psn) &&
+	    psn_diff(psn, resp->psn) <= 0)
+		skb_queue_head(&resp->pkts, urxe_early_take(&resp->early));
+	return skb_peek(&resp->pkts);
+}
+
+/* The gap has been filled, and behind what had been kept there is another one. */
+static void report_next_gap(struct urxe_qp *qp, struct urxe_ctx *ctx)
+{
+	u32 psn;
+
+	if (!qp->resp.nak_sent && urxe_early_psn(&qp->resp.early, &psn))
+		fail(qp, ctx, FAIL_SEQ);
+}
+
 /* The first packet tells a QP in RTR that its peer is there. */
 static void check_comm_est(struct urxe_qp *qp)
 {
@@ -815,6 +852,7 @@ static void check_comm_est(struct urxe_qp *qp)
 		urxe_qp_event(qp, IB_EVENT_COMM_EST);
 }
 
+/* The skb stays queued while any of it is left, unless it is kept for later. */
 static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 				  struct urxe_ctx *ctx)
 {
@@ -822,18 +860,18 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 	struct urxe_pkt pkt;
 	int err;
 
-	if (!urxe_path_matches(&qp->path, skb)) {
-		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
-		urxe_run(skb)->off = urxe_run(skb)->end;
-		return URXE_STEP_DONE;
-	}
 	check_comm_est(qp);
-	while (step == URXE_STEP_DONE && !qp->resp.read.active &&
-	       qp_state(qp) != IB_QPS_ERR && urxe_run_peek(skb, &pkt)) {
+	urxe_cnp_check(qp, skb, ctx);
+	while (urxe_run_peek(skb, &pkt)) {
+		if (step != URXE_STEP_DONE || qp->resp.read.active ||
+		    qp_state(qp) == IB_QPS_ERR)
+			return step;
 		ctx->budget--;
 		err = request(qp, &pkt, ctx);
 		if (err == -EAGAIN)
 			return URXE_STEP_SLEEP;
+		if (err == FAIL_SEQ && !pkt.ref)
+			return keep_early(qp, &pkt, ctx);
 		urxe_run_next(skb);
 		if (err == URXE_NO_SOURCE)
 			refuse(qp, &pkt, ctx);
@@ -841,33 +879,40 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 			fail(qp, ctx, err);
 		step = send_responses(qp, ctx);
 	}
+	skb_unlink(skb, &qp->resp.pkts);
+	consume_skb(skb);
 	return step;
 }
 
-static bool run_left(struct sk_buff *skb)
+/* What did not come from our peer. */
+static void drop_stranger(struct urxe_qp *qp, struct sk_buff *skb)
 {
-	return urxe_run(skb)->off < urxe_run(skb)->end;
+	urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
+	skb_unlink(skb, &qp->resp.pkts);
+	kfree_skb(skb);
 }
 
 static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
-	struct sk_buff_head *pkts = &qp->resp.pkts;
 	enum urxe_step step;
 	struct sk_buff *skb;
 
 	step = send_responses(qp, ctx);
 	while (step == URXE_STEP_DONE && !qp->resp.read.active &&
-	       qp_state(qp) != IB_QPS_ERR && (skb = skb_peek(pkts))) {
+	       qp_state(qp) != IB_QPS_ERR && (skb = next_skb(qp))) {
+		if (!urxe_path_matches(&qp->path, skb)) {
+			drop_stranger(qp, skb);
+			continue;
+		}
 		step = respond_skb(qp, skb, ctx);
 		if (step == URXE_STEP_SLEEP)
-			break;
-		if (!run_left(skb)) {
-			skb_unlink(skb, pkts);
-			consume_skb(skb);
-		}
+			return step;
 		if (ctx->budget <= 0)
 			step = URXE_STEP_AGAIN;
 	}
+	if (step == URXE_STEP_DONE && !qp->resp.read.active &&
+	    qp_state(qp) != IB_QPS_ERR)
+		report_next_gap(qp, ctx);
 	if (step == URXE_STEP_DONE)
 		send_ack(qp, ctx);
 	return step;
@@ -913,6 +958,7 @@ static void flush_rq(struct urxe_qp *qp)
 	u32 n = urxe_rq_pending(&qp->rq);
 
 	skb_queue_purge(&resp->pkts);
+	urxe_early_purge(&resp->early);
 	resp->read.active = false;
 	resp->length = 0;
 	if (resp->have_rqe)
@@ -954,6 +1000,7 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 void urxe_resp_init(struct urxe_qp *qp)
 {
 	skb_queue_head_init(&qp->resp.pkts);
+	urxe_early_init(&qp->resp.early);
 	timer_setup(&qp->resp.flush_timer, on_flush_timer, 0);
 }
 
@@ -964,6 +1011,7 @@ void urxe_resp_reset(struct urxe_qp *qp)
 	timer_delete_sync(&resp->flush_timer);
 	resp->flush_wait = 0;
 	skb_queue_purge(&resp->pkts);
+	urxe_early_purge(&resp->early);
 	resp->msn = 0;
 	resp->in_msg = 0;
 	resp->nak_sent = false;

@@ -9,6 +9,8 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
+#include <net/dsfield.h>
+#include <net/inet_ecn.h>
 #include <net/ipv6.h>
 
 #include "counters.h"
@@ -144,12 +146,19 @@ static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
 	return request ? &qp->rq_runner : &qp->sq_runner;
 }
 
+static u8 ecn_of(const struct sk_buff *skb)
+{
+	return skb->protocol == htons(ETH_P_IP) ?
+	       ipv4_get_dsfield(ip_hdr(skb)) : ipv6_get_dsfield(ipv6_hdr(skb));
+}
+
 /* Queue the part at its QP, and let the QP have it. Uses up @skb, and @part. */
 static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 {
 	struct urxe_qp *qp = part->qp;
 	struct urxe_run run = {
 		.off = part->off, .end = part->end, .seg = seg,
+		.marked = INET_ECN_is_ce(ecn_of(skb)),
 	};
 
 	part->qp = NULL;

@@ -29,7 +29,7 @@ def test_logic(tmp_path):
                     "-I", os.path.join(HERE, "unit", "include"), "-I", DRIVER,
                     os.path.join(HERE, "unit", "logic.c"),
                     os.path.join(DRIVER, "opcode.c"), os.path.join(DRIVER, "crc.c"),
-                    "-o", program], check=True)
+                    os.path.join(DRIVER, "rate.c"), "-o", program], check=True)
     done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
