@@ -122,6 +122,7 @@ def test_memory_comes_and_goes(pair, owner):
     owner.close()
 
 
+@pytest.mark.slow
 def test_many_at_once(pair, link_type):
     """More than a window and a turn, both ways at the same time."""
     urxe_only(link_type)
