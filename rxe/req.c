@@ -409,10 +409,14 @@ static struct piece referable(const struct urxe_qp *qp,
 	return piece;
 }
 
+/*
+ * A kernel consumer's memory may be gone as soon as its QP has flushed, whatever the
+ * receiver is about to do with a reference.
+ */
 static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
 		      const struct urxe_wqe *wqe, const struct piece *piece)
 {
-	return !wqe->is_inline && piece->len >= URXE_REF_MIN &&
+	return qp_is_user(qp) && !wqe->is_inline && piece->len >= URXE_REF_MIN &&
 	       !qp->req.by_value && urxe_batch_is_local(batch) &&
 	       urxe_sg_at_hand(qp->ibqp.pd, wqe->sge, wqe->num_sge, piece->off,
 			       piece->len, 0);
