@@ -649,6 +649,30 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	return tx == TX_AGAIN ? URXE_STEP_AGAIN : URXE_STEP_DONE;
 }
 
+/*
+ * A local operation that has begun waits for the accesses under way, while new
+ * ones are refused, which may be what put the QP in error. So it is seen through,
+ * and the consumer learns that the key is gone.
+ */
+static bool local_begun(const struct urxe_sq *sq, const struct urxe_wqe *wqe)
+{
+	return sq->next != sq->head && wqe->kind == WQE_LOCAL && wqe->started &&
+	       !wqe->done && !wqe->status;
+}
+
+static enum urxe_step end_sq(struct urxe_qp *qp, struct urxe_ctx *ctx)
+{
+	struct urxe_wqe *wqe = sq_slot(&qp->sq, qp->sq.next);
+
+	if (local_begun(&qp->sq, wqe)) {
+		if (do_local(qp, wqe, ctx) == TX_SLEEP)
+			return URXE_STEP_SLEEP;
+		urxe_complete_ready(qp);
+	}
+	urxe_flush_sq(qp);
+	return URXE_STEP_DONE;
+}
+
 enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 {
 	struct urxe_qp *qp = container_of(runner, struct urxe_qp, sq_runner);
@@ -671,8 +695,7 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		urxe_qp_drop(qp, &qp->req.pkts);
 		return URXE_STEP_DONE;
 	}
-	urxe_flush_sq(qp);
-	return URXE_STEP_DONE;
+	return end_sq(qp, ctx);
 }
 
 /* --- beginning and end -------------------------------------------------- */
