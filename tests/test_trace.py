@@ -63,7 +63,7 @@ def test_history_of_a_write(pair, trace):
 
 
 def test_a_retry_says_why(pair, trace):
-    with Two(pair, timeout=14) as (a, b):
+    with Two(pair, timeout=17) as (a, b):
         retries = lambda: of_qp(trace(), "urxe_retry", a.qp.qp_num)
         pair.netem("loss", "100%")
         try:
