@@ -109,6 +109,14 @@ struct compat_flush_wr {
 	__u8		level;
 };
 
+/* 6.15: whether FLUSH and ATOMIC WRITE page on demand can be told. */
+#ifdef HAVE_ODP_ATOMIC_WRITE
+#define URXE_ODP_EXTENDED	(IB_ODP_SUPPORT_FLUSH |			\
+				 IB_ODP_SUPPORT_ATOMIC_WRITE)
+#else
+#define URXE_ODP_EXTENDED	0
+#endif
+
 /* 6.13: a timer's function is set with the timer. */
 #ifdef HAVE_NO_HRTIMER_SETUP
 #define hrtimer_setup(timer, func, clock, mode) do {			\

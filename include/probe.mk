@@ -15,6 +15,7 @@ ccflags-y += $(call probe,HAVE_RESIZE_USER_CQ,rdma/ib_verbs.h,(\*resize_user_cq)
 ccflags-y += $(call probe,HAVE_ROCE_DEL_NETDEV_GIDS,rdma/ib_verbs.h,roce_del_all_netdev_gids)
 ccflags-y += $(call probe,HAVE_FILL_RES_SRQ,rdma/ib_verbs.h,(\*fill_res_srq_entry))
 ccflags-y += $(call probe,HAVE_UDP_TUNNEL_SOCK_SK,net/udp_tunnel.h,setup_udp_tunnel_sock([^)]*struct sock \*)
+ccflags-y += $(call probe,HAVE_ODP_ATOMIC_WRITE,rdma/ib_verbs.h,IB_ODP_SUPPORT_ATOMIC_WRITE)
 
 # Likewise for what is missing: $(call probe-not,HAVE_NO_X,header,expression)
 probe-not = $(if $(shell tr -s '[:space:]' ' ' <$(srctree)/include/$(2) | \

@@ -138,6 +138,39 @@ unsigned long umem_pinned_pages(const struct umem *umem);
 unsigned long umem_resident_pages(const struct umem *umem);
 
 /**
+ * umem_lost_pages - how often the kernel took such a page away
+ * @umem: any range
+ *
+ * Return: number of pages since the open.
+ */
+u64 umem_lost_pages(const struct umem *umem);
+
+/* What umem_prefetch() brings in. */
+enum umem_fetch {
+	UMEM_FETCH_READ,	/* all pages, for reading */
+	UMEM_FETCH_WRITE,	/* all pages, for writing: no page is shared any more */
+	UMEM_FETCH_PRESENT,	/* no page; those there become known as resident */
+};
+
+/**
+ * umem_prefetch - bring pages in ahead of an access
+ * @umem: the range
+ * @off: offset of the first byte
+ * @len: bytes, any number
+ * @how: see the enum
+ *
+ * Changes no byte. The pages are then known as resident, as many as the range has
+ * notes for, and can leave again at any time. Does nothing for a pinned range.
+ *
+ * Context: may sleep; the caller runs on the owner's mm. A fatal signal, or
+ * umem_worker_interrupt(), ends it.
+ * Return: 0; -EFAULT (out of the range, unmapped, read-only, fault interrupted);
+ * -EINTR; -EAGAIN when the caller is not on the owner's mm.
+ */
+int umem_prefetch(struct umem *umem, size_t off, size_t len,
+		  enum umem_fetch how);
+
+/**
  * umem_read, umem_write - copy between a range and a kernel buffer, may fault
  * @umem: the range
  * @off: offset of the first byte in the range

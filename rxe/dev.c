@@ -109,6 +109,21 @@ static void fill_optional(struct ib_device_attr *attr,
 	}
 }
 
+/* Every operation of every transport pages on demand: what we do, we do so. */
+static void fill_odp(struct ib_device_attr *attr,
+		     const struct ib_device_ops *ops)
+{
+	struct ib_odp_caps *caps = &attr->odp_caps;
+	u32 rc = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV |
+		 IB_ODP_SUPPORT_WRITE | IB_ODP_SUPPORT_READ |
+		 IB_ODP_SUPPORT_ATOMIC | URXE_ODP_EXTENDED;
+
+	if (ops->create_srq)
+		rc |= IB_ODP_SUPPORT_SRQ_RECV;
+	caps->general_caps = IB_ODP_SUPPORT | IB_ODP_SUPPORT_IMPLICIT;
+	caps->per_transport_caps.rc_odp_caps = rc;
+}
+
 int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 		      struct ib_udata *udata)
 {
@@ -125,11 +140,12 @@ int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 				 IB_DEVICE_MEM_MGT_EXTENSIONS |
 				 IB_DEVICE_ATOMIC_WRITE |
 				 IB_DEVICE_FLUSH_GLOBAL;
-	attr->kernel_cap_flags = IBK_ALLOW_USER_UNREG;
+	attr->kernel_cap_flags = IBK_ALLOW_USER_UNREG | IBK_ON_DEMAND_PAGING;
 	attr->atomic_cap = IB_ATOMIC_GLOB;
 	attr->local_ca_ack_delay = 15;
 	fill_limits(attr);
 	fill_optional(attr, &ibdev->ops);
+	fill_odp(attr, &ibdev->ops);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "advise.h"
 #include "counters.h"
 #include "mw.h"
 #include "qp.h"
@@ -125,6 +126,11 @@ struct urxe_mr *urxe_mr_get_whole(const struct urxe_qp *qp, u32 key, int access)
 	return get(qp->ibqp.pd, qp, key, access);
 }
 
+bool urxe_mr_is_current(const struct urxe_mr *mr)
+{
+	return xa_load(&mr->dev->mrs, KEY_INDEX(mr->key)) == mr;
+}
+
 /* --- the way to the bytes ----------------------------------------------- */
 
 /* Where the byte at @va is, and how many (up to @len) follow it there. */
@@ -143,10 +149,12 @@ static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
 
 static void count_access(struct urxe_mr *mr, int err)
 {
-	if (!err)
+	if (!err) {
 		urxe_count(mr->dev, URXE_CNT_INPLACE);
-	else if (err == -EAGAIN)
+	} else if (err == -EAGAIN) {
 		urxe_count(mr->dev, URXE_CNT_WORKER);
+		atomic64_inc(&mr->faults);
+	}
 }
 
 /* What ib_umem said, in terms of the step that asked. */
@@ -560,6 +568,7 @@ int urxe_mr_publish(struct urxe_mr *mr)
 void urxe_mr_withdraw(struct urxe_mr *mr)
 {
 	xa_erase(&mr->dev->mrs, KEY_INDEX(mr->key));
+	urxe_advise_cancel(mr);
 	urxe_mr_put(mr);
 	wait_for_completion(&mr->gone);
 }
@@ -598,11 +607,20 @@ struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access)
 	return urxe_mr_finish(mr);
 }
 
+/*
+ * A program that asks for on-demand paging gets it under either policy. All of its
+ * address space is nothing that could be pinned, and not what an address of 0 and
+ * no known length mean otherwise.
+ */
 static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
 			      int access)
 {
 	unsigned int flags = ib_access_writable(access) ? UMEM_WRITE : UMEM_READ;
 
+	if (access & IB_ACCESS_ON_DEMAND)
+		return umem_open(start, length, flags);
+	if (length == UMEM_WHOLE_MM)
+		return ERR_PTR(-EINVAL);
 	if (READ_ONCE(dev->policy) == URXE_PINNED)
 		return umem_get(NULL, start, length, flags, 0);
 	return umem_open(start, length, flags);

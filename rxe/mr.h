@@ -15,10 +15,14 @@
 #include "runner.h"
 #include "urxe.h"
 
-/* The rights a region may carry; the optional ones have no effect here. */
+/*
+ * The rights a region may carry. Every region pages on demand, over pages of any
+ * size; the optional ones have no effect here.
+ */
 #define URXE_MR_ACCESS	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |	\
 			 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |	\
 			 IB_ACCESS_MW_BIND | IB_ACCESS_FLUSH_GLOBAL |		\
+			 IB_ACCESS_ON_DEMAND | IB_ACCESS_HUGETLB |		\
 			 IB_ACCESS_OPTIONAL)
 
 #define URXE_REMOTE_ACCESS	(IB_ACCESS_REMOTE_WRITE |			\
@@ -61,6 +65,8 @@ enum urxe_mr_state {
  * @first: first address that may be named; @iova, unless this is a window
  * @length: bytes from there on
  * @umem: URXE_MR_USER: the bytes
+ * @faults: URXE_MR_USER: accesses that found a page missing, or not known
+ * @prefetched: URXE_MR_USER: pages that a program had brought in
  * @pages: URXE_MR_FAST: the bytes, likewise
  * @next_pages: URXE_MR_FAST: what the next work request will register
  * @windows: URXE_MR_USER: how many are bound to it, or URXE_MR_CLOSED
@@ -81,6 +87,8 @@ struct urxe_mr {
 	u64			first;
 	u64			length;
 	struct umem		*umem;
+	atomic64_t		faults;
+	atomic64_t		prefetched;
 	struct urxe_pages	*pages;
 	struct urxe_pages	*next_pages;
 	atomic_t		windows;
@@ -139,6 +147,9 @@ struct urxe_mr *urxe_mr_get_whole(const struct urxe_qp *qp, u32 key,
  * invalidates a key waits for it.
  */
 void urxe_mr_put(struct urxe_mr *mr);
+
+/* Does the region's key still name it: is it in the link's table? Any context. */
+bool urxe_mr_is_current(const struct urxe_mr *mr);
 
 /**
  * urxe_mr_read, urxe_mr_write - copy out of, or into, a region

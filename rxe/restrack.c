@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
- * What `rdma resource show` tells of our objects.
+ * What `rdma resource show` and `rdma statistic show mr` tell of our objects.
  */
 #include <net/netlink.h>
 #include <rdma/restrack.h>
@@ -74,6 +74,34 @@ static int end_nest(struct sk_buff *msg, struct nlattr *nest, bool filled)
 	}
 	nla_nest_end(msg, nest);
 	return 0;
+}
+
+/*
+ * A fault is an access that had to wait for the worker, be it that the page was
+ * not there or that nobody knew of it; an invalidation is a page that was known
+ * and that the kernel took away.
+ */
+static bool fill_odp(struct sk_buff *msg, struct urxe_mr *mr)
+{
+	return !rdma_nl_stat_hwcounter_entry(msg, "page_faults",
+					     atomic64_read(&mr->faults)) &&
+	       !rdma_nl_stat_hwcounter_entry(msg, "page_invalidations",
+					     umem_lost_pages(mr->umem)) &&
+	       !rdma_nl_stat_hwcounter_entry(msg, "page_prefetch",
+					     atomic64_read(&mr->prefetched));
+}
+
+int urxe_fill_stat_mr(struct sk_buff *msg, struct ib_mr *ibmr)
+{
+	struct urxe_mr *mr = to_umr(ibmr);
+	struct nlattr *nest;
+
+	if (mr->type != URXE_MR_USER)
+		return 0;
+	nest = nla_nest_start(msg, RDMA_NLDEV_ATTR_STAT_HWCOUNTERS);
+	if (!nest)
+		return -EMSGSIZE;
+	return end_nest(msg, nest, fill_odp(msg, mr));
 }
 
 int urxe_fill_res_mr(struct sk_buff *msg, struct ib_mr *ibmr)

@@ -17,4 +17,7 @@ int urxe_fill_res_cq(struct sk_buff *msg, struct ib_cq *ibcq);
 int urxe_fill_res_qp(struct sk_buff *msg, struct ib_qp *ibqp);
 int urxe_fill_res_srq(struct sk_buff *msg, struct ib_srq *ibsrq);
 
+/* `rdma statistic show mr`, likewise. */
+int urxe_fill_stat_mr(struct sk_buff *msg, struct ib_mr *ibmr);
+
 #endif /* URXE_RESTRACK_H */

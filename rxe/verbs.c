@@ -5,6 +5,7 @@
  */
 #include <linux/module.h>
 
+#include "advise.h"
 #include "ah.h"
 #include "counters.h"
 #include "cq.h"
@@ -65,6 +66,7 @@ const struct ib_device_ops urxe_ops = {
 	.alloc_hw_port_stats	= urxe_alloc_hw_port_stats,
 	.get_hw_stats		= urxe_get_hw_stats,
 	.fill_res_mr_entry	= urxe_fill_res_mr,
+	.fill_stat_mr_entry	= urxe_fill_stat_mr,
 	.fill_res_cq_entry	= urxe_fill_res_cq,
 	.fill_res_qp_entry	= urxe_fill_res_qp,
 	COMPAT_FILL_RES_SRQ(urxe_fill_res_srq)
@@ -101,6 +103,7 @@ const struct ib_device_ops urxe_ops = {
 	.reg_user_mr		= urxe_reg_user_mr,
 	.rereg_user_mr		= urxe_rereg_user_mr,
 	.dereg_mr		= urxe_dereg_mr,
+	.advise_mr		= urxe_advise_mr,
 	.alloc_mr		= urxe_alloc_mr,
 	.map_mr_sg		= urxe_map_mr_sg,
 

@@ -22,6 +22,9 @@ static inline bool umem_on_owner(const struct umem *umem)
 	return umem->mm == current->mm;
 }
 
+/* umem.c: are these bytes inside the range? Neither side may wrap. */
+bool umem_covers(const struct umem *umem, size_t off, size_t len);
+
 /* umem.c: is this access inside the range and allowed? 0 or -EFAULT. */
 int umem_check(const struct umem *umem, size_t off, size_t len,
 	       enum umem_dir dir);
@@ -39,7 +42,7 @@ void umem_atomic_page(struct page *page, unsigned int off,
 		      enum umem_atomic_op op, u64 a, u64 b, u64 *old);
 
 /**
- * struct umem_visit - one access of a worker, to be noted
+ * struct umem_visit - one access, or prefetch, to be noted
  * @resident: where to; NULL for not at all
  * @seq: invalidations after this one make the notes void
  */
@@ -50,6 +53,7 @@ struct umem_visit {
 
 /* resident.c; a kernel without notifiers knows of no page where it is. */
 #if IS_ENABLED(CONFIG_MMU_NOTIFIER)
+void umem_visit_start(struct umem *umem, struct umem_visit *visit);
 void umem_visit_begin(struct umem *umem, struct umem_visit *visit);
 void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 		    size_t off, size_t len, enum umem_dir dir);
@@ -61,8 +65,13 @@ bool umem_resident_covers(struct umem *umem, size_t off, size_t len);
 int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
 			 u64 a, u64 b, u64 *old);
 unsigned long umem_resident_count(const struct umem *umem);
+u64 umem_resident_lost(const struct umem *umem);
 void umem_resident_free(struct umem *umem);
 #else
+static inline void umem_visit_start(struct umem *umem, struct umem_visit *visit)
+{
+}
+
 static inline void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
 {
 }
@@ -100,6 +109,11 @@ static inline int umem_resident_atomic(struct umem *umem, size_t off,
 }
 
 static inline unsigned long umem_resident_count(const struct umem *umem)
+{
+	return 0;
+}
+
+static inline u64 umem_resident_lost(const struct umem *umem)
 {
 	return 0;
 }

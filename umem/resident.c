@@ -19,8 +19,8 @@
  *     still has the page, and the page cannot have been freed.
  *
  * Writing has to leave a trace, as the page must not be dropped as clean. A page is
- * noted as writable after a write through the owner's address, made since (2)
- * began: its page table entry is writable and dirty. Whoever cleans the entry
+ * noted as writable after a write, or a fault for writing, through the owner's
+ * address, made since (2) began: its page table entry is writable and dirty. Whoever cleans the entry
  * (writeback, MADV_FREE) calls the notifier before, so for as long as the page is
  * noted, the entry says dirty, and nothing else needs to.
  *
@@ -65,6 +65,7 @@ struct note {
  * @size: places in @notes, a power of two
  * @used: places taken
  * @crowded: one note has driven out another
+ * @lost: pages forgotten because the kernel took them away
  * @mni: tells of what happens to the range
  */
 struct umem_resident {
@@ -73,6 +74,7 @@ struct umem_resident {
 	unsigned int			size;
 	unsigned int			used;
 	bool				crowded;
+	u64				lost;
 	struct mmu_interval_notifier	mni;
 };
 
@@ -89,6 +91,7 @@ static void clear(struct umem_resident *r, struct note *note)
 	lockdep_assert_held_write(&r->lock);
 	note->page = 0;
 	r->used--;
+	r->lost++;
 }
 
 static struct page *find(struct umem_resident *r, unsigned long vpn,
@@ -271,18 +274,25 @@ static struct umem_resident *provide(struct umem *umem)
 }
 
 /*
- * To be called around an access that a worker makes; @visit is then what the
- * second call needs of the first. Anybody else's access leaves no notes: it was
- * not handed over, so the next one will not be, either.
+ * To be called before pages are touched that are to be noted; @visit is what
+ * umem_visit_end() needs of it.
+ */
+void umem_visit_start(struct umem *umem, struct umem_visit *visit)
+{
+	visit->resident = provide(umem);
+	if (visit->resident)
+		visit->seq = mmu_interval_read_begin(&visit->resident->mni);
+}
+
+/*
+ * The same before an access, which only a worker's leaves notes: anybody else's
+ * was not handed over, so the next one will not be, either.
  */
 void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
 {
 	visit->resident = NULL;
-	if (!(current->flags & PF_KTHREAD))
-		return;
-	visit->resident = provide(umem);
-	if (visit->resident)
-		visit->seq = mmu_interval_read_begin(&visit->resident->mni);
+	if (current->flags & PF_KTHREAD)
+		umem_visit_start(umem, visit);
 }
 
 /*
@@ -447,6 +457,13 @@ unsigned long umem_resident_count(const struct umem *umem)
 	const struct umem_resident *r = resident_of(umem);
 
 	return r ? READ_ONCE(r->used) : 0;
+}
+
+u64 umem_resident_lost(const struct umem *umem)
+{
+	const struct umem_resident *r = resident_of(umem);
+
+	return r ? READ_ONCE(r->lost) : 0;
 }
 
 /* May sleep, until an invalidation that is under way has ended. */

@@ -13,14 +13,16 @@
 #include "compat.h"
 #include "private.h"
 
-/*
- * Neither side of an access may wrap, and the copy functions of the kernel take
- * no more than INT_MAX bytes at once.
- */
+bool umem_covers(const struct umem *umem, size_t off, size_t len)
+{
+	return len <= umem->length && off <= umem->length - len;
+}
+
+/* The copy functions of the kernel take no more than INT_MAX bytes at once. */
 int umem_check(const struct umem *umem, size_t off, size_t len,
 	       enum umem_dir dir)
 {
-	if (len > umem->length || off > umem->length - len || len > INT_MAX)
+	if (!umem_covers(umem, off, len) || len > INT_MAX)
 		return -EFAULT;
 	if (dir == TO_USER && !umem->writable)
 		return -EFAULT;
@@ -159,6 +161,12 @@ unsigned long umem_resident_pages(const struct umem *umem)
 	return umem_resident_count(umem);
 }
 EXPORT_SYMBOL_GPL(umem_resident_pages);
+
+u64 umem_lost_pages(const struct umem *umem)
+{
+	return umem_resident_lost(umem);
+}
+EXPORT_SYMBOL_GPL(umem_lost_pages);
 
 MODULE_DESCRIPTION("User memory for RDMA drivers, pinned or not");
 MODULE_LICENSE("Dual BSD/GPL");

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Prefetching: for the caller, who waits, or in the background.
+ *
+ * What goes on in the background is a job, which is on a list while it can be
+ * cancelled. A job gets there only while its region is in the link's table, and
+ * the region is cancelled after it has left the table: no job is missed.
+ */
+#include <linux/slab.h>
+
+#include "advise.h"
+
+/**
+ * struct fetch - one range of one region
+ * @mr: with a reference
+ * @off: offset in the region
+ * @len: bytes
+ * @how: see enum umem_fetch
+ */
+struct fetch {
+	struct urxe_mr	*mr;
+	u64		off;
+	u64		len;
+	enum umem_fetch	how;
+};
+
+/**
+ * struct job - a prefetch in the background
+ * @work: does it
+ * @entry: in @jobs
+ * @worker: its stay in the owner's mm
+ * @todo: what
+ */
+struct job {
+	struct work_struct	work;
+	struct list_head	entry;
+	struct umem_worker	worker;
+	struct fetch		todo;
+};
+
+/* Guards @jobs. */
+static DEFINE_SPINLOCK(lock);
+static LIST_HEAD(jobs);
+
+static u64 pages_of(const struct fetch *p)
+{
+	u64 first = p->mr->umem->addr + p->off;
+
+	return ((first + p->len - 1) >> PAGE_SHIFT) - (first >> PAGE_SHIFT) + 1;
+}
+
+static int fetch(const struct fetch *p)
+{
+	int err = umem_prefetch(p->mr->umem, p->off, p->len, p->how);
+
+	if (!err)
+		atomic64_add(pages_of(p), &p->mr->prefetched);
+	return err;
+}
+
+static void job_work(struct work_struct *work)
+{
+	struct job *job = container_of(work, struct job, work);
+	struct urxe_mr *mr = job->todo.mr;
+
+	if (!umem_worker_enter(&job->worker, mr->umem->mm)) {
+		fetch(&job->todo);
+		umem_worker_leave(&job->worker);
+	}
+	spin_lock(&lock);
+	list_del(&job->entry);
+	spin_unlock(&lock);
+	kfree(job);
+	urxe_mr_put(mr);
+}
+
+/* Takes over the reference on the region if it returns 0. */
+static int start_job(const struct fetch *p)
+{
+	struct job *job = kmalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
+	int err = 0;
+
+	if (!job)
+		return -ENOMEM;
+	job->todo = *p;
+	umem_worker_init(&job->worker);
+	INIT_WORK(&job->work, job_work);
+	spin_lock(&lock);
+	if (urxe_mr_is_current(p->mr)) {
+		list_add_tail(&job->entry, &jobs);
+		queue_work(p->mr->dev->wq, &job->work);
+	} else {
+		err = -EFAULT;
+	}
+	spin_unlock(&lock);
+	if (err)
+		kfree(job);
+	return err;
+}
+
+void urxe_advise_cancel(struct urxe_mr *mr)
+{
+	struct job *job;
+
+	spin_lock(&lock);
+	list_for_each_entry(job, &jobs, entry)
+		if (job->todo.mr == mr)
+			umem_worker_interrupt(&job->worker);
+	spin_unlock(&lock);
+}
+
+static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
+		      enum umem_fetch how, bool wait)
+{
+	int access = how == UMEM_FETCH_WRITE ? IB_ACCESS_LOCAL_WRITE : 0;
+	struct fetch p = { .len = sge->length, .how = how };
+	int err;
+
+	if (!p.len)
+		return 0;
+	p.mr = urxe_mr_get(ibpd, sge->lkey, access, sge->addr, p.len);
+	if (!p.mr)
+		return -EFAULT;
+	p.off = sge->addr - p.mr->iova;
+	if (p.mr->type != URXE_MR_USER)
+		err = -EFAULT;
+	else
+		err = wait ? fetch(&p) : start_job(&p);
+	if (wait || err)
+		urxe_mr_put(p.mr);
+	/* A process may only wait for its own pages. */
+	return err == -EAGAIN ? -EFAULT : err;
+}
+
+static int fetch_of(enum ib_uverbs_advise_mr_advice advice)
+{
+	switch (advice) {
+	case IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH:
+		return UMEM_FETCH_READ;
+	case IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_WRITE:
+		return UMEM_FETCH_WRITE;
+	case IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_NO_FAULT:
+		return UMEM_FETCH_PRESENT;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+int urxe_advise_mr(struct ib_pd *ibpd, enum ib_uverbs_advise_mr_advice advice,
+		   u32 flags, struct ib_sge *sges, u32 num_sge,
+		   struct uverbs_attr_bundle *attrs)
+{
+	bool wait = flags & IB_UVERBS_ADVISE_MR_FLAG_FLUSH;
+	int how = fetch_of(advice);
+	int err = 0;
+	u32 i;
+
+	if (how < 0)
+		return how;
+	if (flags & ~IB_UVERBS_ADVISE_MR_FLAG_FLUSH)
+		return -EINVAL;
+	for (i = 0; i < num_sge && !err; i++)
+		err = advise_sge(ibpd, &sges[i], how, wait);
+	return err;
+}

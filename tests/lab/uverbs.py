@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Verbs that a user library may not have for a device, straight to the kernel: the
+ioctl() of <rdma/rdma_user_ioctl_cmds.h>."""
+
+import ctypes
+import fcntl
+import struct
+
+IOCTL = 0xC0181B01
+DRIVER_RXE = 14
+OBJECT_MR = 7
+MR_DESTROY, MR_ADVISE, MR_REG_DMABUF = 1, 2, 4
+MANDATORY = 1
+
+# ibv_advise_mr()'s advice and flag, which not every pyverbs names.
+PREFETCH, PREFETCH_WRITE, PREFETCH_NO_FAULT = range(3)
+FLUSH = 1
+
+
+class _Call:
+    """One call with its attributes; short values travel inside of them."""
+
+    def __init__(self, method):
+        self.method, self.attributes, self.kept = method, b"", []
+
+    def handle(self, attribute, number):
+        return self._add(attribute, 0, number)
+
+    def value(self, attribute, number, size=8):
+        return self._add(attribute, size, number)
+
+    def buffer(self, attribute, data):
+        """Bytes that the kernel reads, or fills in; returns the buffer."""
+        self.kept.append(ctypes.create_string_buffer(data, len(data)))
+        self._add(attribute, len(data), ctypes.addressof(self.kept[-1]))
+        return self.kept[-1]
+
+    def _add(self, attribute, length, data):
+        self.attributes += struct.pack("=HHHHQ", attribute, length, MANDATORY, 0, data)
+        return self
+
+    def make(self, context):
+        """The call; OSError if it fails. Returns the attributes afterwards."""
+        length = 24 + len(self.attributes)
+        packet = bytearray(struct.pack("=HHHHQII", length, OBJECT_MR, self.method,
+                                       len(self.attributes) // 16, 0,
+                                       DRIVER_RXE, 0))
+        packet += self.attributes
+        fcntl.ioctl(context.cmd_fd, IOCTL, packet)
+        return [struct.unpack_from("=Q", packet, at + 8)[0]
+                for at in range(24, length, 16)]
+
+
+def advise(context, pd, advice, sges, flush=True, flags=None):
+    """ibv_advise_mr(), with sges as (address, length, lkey)."""
+    if flags is None:
+        flags = FLUSH if flush else 0
+    call = _Call(MR_ADVISE)
+    call.handle(0, pd.handle).value(1, advice).value(2, flags)
+    call.buffer(3, b"".join(struct.pack("=QII", *one) for one in sges))
+    call.make(context)
+
+
+class DmabufRegion:
+    """ibv_reg_dmabuf_mr(): a region on a dma-buf."""
+
+    def __init__(self, context, pd, fd, offset, length, iova, access):
+        call = _Call(MR_REG_DMABUF)
+        call.handle(0, 0).handle(1, pd.handle)
+        call.value(2, offset).value(3, length).value(4, iova).value(5, fd, 4)
+        call.value(6, access)
+        lkey, rkey = call.buffer(7, bytes(4)), call.buffer(8, bytes(4))
+        self.context, self.handle = context, call.make(context)[0]
+        self.lkey, = struct.unpack("=I", lkey.raw)
+        self.rkey, = struct.unpack("=I", rkey.raw)
+
+    def close(self):
+        _Call(MR_DESTROY).handle(0, self.handle).make(self.context)

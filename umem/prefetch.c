@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * Bringing pages in ahead of an access, so that it finds them resident.
+ */
+#include <linux/export.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+
+#include "private.h"
+
+/* Bytes brought in between two looks at signals and the scheduler. */
+#define CHUNK	(64 * PAGE_SIZE)
+
+/* Neither kind of fault changes a byte. Return: bytes that could not be had. */
+static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how)
+{
+	const char __user *user = (const char __user *)addr;
+
+	switch (how) {
+	case UMEM_FETCH_READ:
+		return fault_in_readable(user, len);
+	case UMEM_FETCH_WRITE:
+		return fault_in_safe_writeable(user, len);
+	case UMEM_FETCH_PRESENT:
+		break;
+	}
+	return 0;
+}
+
+static int fetch_chunk(struct umem *umem, size_t off, size_t len,
+		       enum umem_fetch how)
+{
+	enum umem_dir dir = how == UMEM_FETCH_WRITE ? TO_USER : FROM_USER;
+	struct umem_visit visit;
+
+	umem_visit_start(umem, &visit);
+	if (fault_in(umem->addr + off, len, how))
+		return -EFAULT;
+	umem_visit_end(umem, &visit, off, len, dir);
+	return 0;
+}
+
+static size_t until_boundary(const struct umem *umem, size_t off, size_t left)
+{
+	size_t in_chunk = (umem->addr + off) & (CHUNK - 1);
+
+	return min_t(size_t, CHUNK - in_chunk, left);
+}
+
+int umem_prefetch(struct umem *umem, size_t off, size_t len,
+		  enum umem_fetch how)
+{
+	size_t part;
+	int err;
+
+	if (!umem_covers(umem, off, len) ||
+	    (how == UMEM_FETCH_WRITE && !umem->writable))
+		return -EFAULT;
+	if (umem->pinned)
+		return 0;
+	if (!umem_on_owner(umem))
+		return -EAGAIN;
+	for (; len; off += part, len -= part) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		part = until_boundary(umem, off, len);
+		err = fetch_chunk(umem, off, part, how);
+		if (err)
+			return err;
+		cond_resched();
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(umem_prefetch);
