@@ -24,6 +24,7 @@
 #define UMEM_H
 
 #include <linux/spinlock_types.h>
+#include <linux/timer.h>
 #include <linux/types.h>
 
 struct device;
@@ -268,6 +269,7 @@ int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
  * @lock: guards @task and @stop
  * @task: the thread that is inside, or NULL
  * @mm: the mm it is in, held by mmget() for the stay
+ * @watch: looks now and then whether @mm is still anybody's
  * @keys: the thread's own rights by protection key, to be given back
  * @stop: enter no more
  */
@@ -275,6 +277,7 @@ struct umem_worker {
 	spinlock_t		lock;	/* guards @task and @stop */
 	struct task_struct	*task;
 	struct mm_struct	*mm;
+	struct timer_list	watch;
 	u32			keys;
 	bool			stop;
 };
@@ -287,10 +290,11 @@ void umem_worker_init(struct umem_worker *w);
  * @mm: the owner, held by mmgrab() at least
  *
  * Once per batch of accesses. While inside, the thread is killable by
- * umem_worker_interrupt() only.
+ * umem_worker_interrupt() and umem_worker_break() only. When the last process leaves
+ * @mm, a fault under way ends as by umem_worker_break(), within a tenth of a second.
  *
- * Return: 0; -ESRCH when the owner's address space is gone; -EINTR after
- * umem_worker_interrupt().
+ * Return: 0; -ESRCH when the owner's address space is gone, or no process runs on
+ * it any more; -EINTR after umem_worker_interrupt().
  */
 int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm);
 
@@ -306,6 +310,15 @@ void umem_worker_leave(struct umem_worker *w);
  * Does not wait. Any context.
  */
 void umem_worker_interrupt(struct umem_worker *w);
+
+/**
+ * umem_worker_break - end a fault that takes its time, and no more than that
+ * @w: the worker
+ *
+ * As umem_worker_interrupt(), but the worker may enter again. What it does until it
+ * leaves fails where it would have to wait, with signal_pending() in its thread.
+ */
+void umem_worker_break(struct umem_worker *w);
 
 /** umem_worker_resume - allow stays again after umem_worker_interrupt(). */
 void umem_worker_resume(struct umem_worker *w);

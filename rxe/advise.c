@@ -74,6 +74,14 @@ static void job_work(struct work_struct *work)
 	urxe_mr_put(mr);
 }
 
+/* A process's prefetches wait among themselves. */
+static struct workqueue_struct *wq_of(const struct urxe_mr *mr)
+{
+	const struct ib_uobject *uobj = mr->ibmr.pd->uobject;
+
+	return uobj ? to_uuc(uobj->context)->wq : mr->dev->wq;
+}
+
 /* Takes over the reference on the region if it returns 0. */
 static int start_job(const struct fetch *p)
 {
@@ -88,7 +96,7 @@ static int start_job(const struct fetch *p)
 	spin_lock(&lock);
 	if (urxe_mr_is_current(p->mr)) {
 		list_add_tail(&job->entry, &jobs);
-		queue_work(p->mr->dev->wq, &job->work);
+		queue_work(wq_of(p->mr), &job->work);
 	} else {
 		err = -EFAULT;
 	}

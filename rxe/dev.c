@@ -192,10 +192,9 @@ static void fill_ibdev(struct urxe_dev *dev, const char *name)
  * its hands: 4000 us for an 8-byte WRITE on two busy CPUs, against 13 us.
  * Turns are bounded (runner.c). Many workers may sleep at once in page faults.
  */
-static struct workqueue_struct *make_wq(const char *name)
+struct workqueue_struct *urxe_wq_create(const char *name, unsigned int flags)
 {
-	return alloc_workqueue("urxe-%s",
-			       WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM,
+	return alloc_workqueue("urxe-%s", WQ_UNBOUND | WQ_HIGHPRI | flags,
 			       WQ_UNBOUND_MAX_ACTIVE, name);
 }
 
@@ -227,7 +226,7 @@ static struct urxe_dev *urxe_dev_alloc(const char *name,
 	dev->counters = alloc_percpu(struct urxe_counters);
 	if (!dev->counters)
 		goto free_dev;
-	dev->wq = make_wq(name);
+	dev->wq = urxe_wq_create(name, WQ_MEM_RECLAIM);
 	if (!dev->wq)
 		goto free_counters;
 	dev->ns = urxe_ns_get(dev_net(ndev));

@@ -106,6 +106,24 @@ struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn)
 	return qp;
 }
 
+void urxe_handles_break(const struct urxe_mr *mr)
+{
+	struct urxe_handle *handle;
+	struct urxe_qp *qp;
+	unsigned long i;
+
+	rcu_read_lock();
+	xa_for_each(&handles, i, handle) {
+		qp = urxe_handle_qp(handle);
+		if (!qp)
+			continue;
+		urxe_runner_break(&qp->sq_runner, mr);
+		urxe_runner_break(&qp->rq_runner, mr);
+		urxe_qp_put(qp);
+	}
+	rcu_read_unlock();
+}
+
 static void uncharge(struct sk_buff *skb)
 {
 	struct urxe_handle *handle = skb_shinfo(skb)->destructor_arg;

@@ -13,6 +13,7 @@
 
 struct net;
 struct sk_buff;
+struct urxe_mr;
 struct urxe_qp;
 
 /**
@@ -68,6 +69,13 @@ struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn);
  * on its way out. Any context.
  */
 struct urxe_qp *urxe_handle_qp(struct urxe_handle *handle);
+
+/**
+ * urxe_handles_break - have no QP wait for pages of a region any more
+ * @mr: the region, which nobody finds any more
+ * Looks at every QP: not for the data path. Any context.
+ */
+void urxe_handles_break(const struct urxe_mr *mr);
 
 /**
  * urxe_handle_charge - charge @skb to the QP's handle until it is freed

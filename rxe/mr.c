@@ -14,6 +14,7 @@
 
 #include "advise.h"
 #include "counters.h"
+#include "handle.h"
 #include "mw.h"
 #include "qp.h"
 
@@ -197,11 +198,16 @@ static void kernel_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 static int mr_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 		   u32 len, struct urxe_ctx *ctx)
 {
-	if (mr->type == URXE_MR_USER)
-		return user_result(mr, ctx, user_copy(mr, va, dst, src, len,
-						      ctx->may_sleep));
-	kernel_copy(mr, va, dst, src, len);
-	return 0;
+	int err;
+
+	if (mr->type != URXE_MR_USER) {
+		kernel_copy(mr, va, dst, src, len);
+		return 0;
+	}
+	urxe_ctx_begin_wait(ctx, mr);
+	err = user_copy(mr, va, dst, src, len, ctx->may_sleep);
+	urxe_ctx_end_wait(ctx);
+	return user_result(mr, ctx, err);
 }
 
 int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
@@ -305,6 +311,18 @@ int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
 
 /* --- atomics ------------------------------------------------------------ */
 
+static int user_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op,
+		       u64 a, u64 b, u64 *old, struct urxe_ctx *ctx)
+{
+	int err;
+
+	urxe_ctx_begin_wait(ctx, mr);
+	err = umem_atomic(mr->umem, va - mr->iova, op, a, b, old,
+			  !ctx->may_sleep);
+	urxe_ctx_end_wait(ctx);
+	return user_result(mr, ctx, err);
+}
+
 static void kernel_atomic(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
 			  u64 *old)
 {
@@ -328,9 +346,7 @@ int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 	u32 len = sizeof(u64);
 
 	if (mr->type == URXE_MR_USER)
-		return user_result(mr, ctx,
-				   umem_atomic(mr->umem, va - mr->iova, op,
-					       a, b, old, !ctx->may_sleep));
+		return user_atomic(mr, va, op, a, b, old, ctx);
 	kernel_atomic(kernel_addr(mr, va, &len), op, a, b, old);
 	return 0;
 }
@@ -570,7 +586,9 @@ void urxe_mr_withdraw(struct urxe_mr *mr)
 	xa_erase(&mr->dev->mrs, KEY_INDEX(mr->key));
 	urxe_advise_cancel(mr);
 	urxe_mr_put(mr);
-	wait_for_completion(&mr->gone);
+	/* Accesses under way end; those that wait for a page are made to. */
+	while (!wait_for_completion_timeout(&mr->gone, HZ / 20))
+		urxe_handles_break(mr);
 }
 
 void urxe_mr_free(struct urxe_mr *mr)

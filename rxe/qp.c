@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "opcode.h"
 #include "qp.h"
+#include "slow.h"
 #include "trace.h"
 
 static u32 service_of(enum ib_qp_type type)
@@ -59,7 +60,8 @@ static int check_init_attr(const struct ib_qp_init_attr *init)
 	return 0;
 }
 
-static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init)
+static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init,
+			struct workqueue_struct *wq)
 {
 	qp->dev = to_urxe(qp->ibqp.device);
 	qp->service = service_of(init->qp_type);
@@ -69,10 +71,9 @@ static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init)
 	init_completion(&qp->gone);
 	mutex_init(&qp->mutex);
 	spin_lock_init(&qp->state_lock);
-	urxe_runner_init(&qp->sq_runner, qp->dev->wq, urxe_sq_step,
-			 sq_runner_put);
-	urxe_runner_init(&qp->rq_runner, qp->dev->wq, urxe_rq_step,
-			 rq_runner_put);
+	urxe_runner_init(&qp->sq_runner, wq, urxe_sq_step, sq_runner_put, NULL);
+	urxe_runner_init(&qp->rq_runner, wq, urxe_rq_step, rq_runner_put,
+			 urxe_resp_slow);
 	urxe_req_init(qp);
 	urxe_resp_init(qp);
 }
@@ -135,7 +136,7 @@ int urxe_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *init,
 	err = check_init_attr(init);
 	if (err)
 		return err;
-	init_fields(qp, init);
+	init_fields(qp, init, urxe_wq_of(to_urxe(ibqp->device), udata));
 	err = urxe_path_init(&qp->path);
 	if (err)
 		return err;

@@ -108,6 +108,7 @@ struct urxe_rd_res {
  * @rkey: where the bytes come from
  * @va: likewise
  * @resid: bytes left; 0 with @active for a READ of nothing
+ * @unsent: responses before that one that are made and not sent yet
  */
 struct urxe_read {
 	bool	active;
@@ -116,6 +117,7 @@ struct urxe_read {
 	u32	rkey;
 	u64	va;
 	u32	resid;
+	u32	unsent;
 };
 
 /**
@@ -140,6 +142,7 @@ struct urxe_read {
  * @next_res: the oldest, to be used next
  * @refused: the requester, on this host, wants the bytes of the READ under way; bit
  *	     0, set from its side
+ * @slow_seen: of @pkts, looked at for repeated requests; see slow.c
  * @flush_timer: in error: when to look for receive requests again
  * @flush_wait: jiffies from the last look to that one
  * @pkts: requests that arrived
@@ -164,6 +167,7 @@ struct urxe_resp {
 	u32			num_res;
 	u32			next_res;
 	unsigned long		refused;
+	u32			slow_seen;
 	struct timer_list	flush_timer;
 	unsigned long		flush_wait;
 	struct sk_buff_head	pkts;
@@ -283,6 +287,12 @@ void urxe_req_stop_timers(struct urxe_qp *qp);
 /* resp.c: the step of the RQ side */
 enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx);
 void urxe_resp_init(struct urxe_qp *qp);
+
+/*
+ * Ask the peer to wait with what is being done and all behind it, as long as an RNR
+ * timer code says. Timer context, while the worker that has the token waits.
+ */
+void urxe_resp_send_rnr(struct urxe_qp *qp, u8 code);
 void urxe_resp_reset(struct urxe_qp *qp);
 
 #endif /* URXE_QP_H */

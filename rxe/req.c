@@ -12,6 +12,7 @@
 #include "opcode.h"
 #include "ref.h"
 #include "req.h"
+#include "rnr.h"
 #include "trace.h"
 
 /*
@@ -124,20 +125,13 @@ static void arm_timer(struct urxe_qp *qp)
 	mod_timer(&req->timer, req->deadline);
 }
 
-/* IBTA table 45, in units of 10 us. */
-static const u32 rnr_wait_10us[32] = {
-	65536, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256,
-	384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384,
-	24576, 32768, 49152,
-};
-
 void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
 {
 	struct urxe_req *req = &qp->req;
-	u64 ns = rnr_wait_10us[code & AETH_VALUE_MASK] * 10000ULL;
 
 	req->rnr_wait = true;
-	hrtimer_start(&req->rnr_timer, ns_to_ktime(ns), HRTIMER_MODE_REL_SOFT);
+	hrtimer_start(&req->rnr_timer, ns_to_ktime(urxe_rnr_ns(code)),
+		      HRTIMER_MODE_REL_SOFT);
 }
 
 /* --- going back --------------------------------------------------------- */
@@ -166,6 +160,20 @@ static void seek(struct urxe_qp *qp, u32 psn)
 	sq->next = i;
 }
 
+/*
+ * What the receiver was not ready for is done after all: a page has come. Then what
+ * was sent behind it is, too.
+ */
+static void end_rnr_wait(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	hrtimer_try_to_cancel(&req->rnr_timer);
+	req->rnr_wait = false;
+	req->alive_psn = req->una_psn;
+	seek(qp, req->max_psn);
+}
+
 /* Is it a READ or an atomic that goes on the wire next? */
 static bool asks_next(const struct urxe_sq *sq)
 {
@@ -190,7 +198,9 @@ void urxe_req_progress(struct urxe_qp *qp)
 	qp->req.rnr_retries = qp->attr.rnr_retry;
 	qp->req.timeouts = 0;
 	qp->req.rewound = false;
-	if (qp->req.probe)
+	if (qp->req.rnr_wait)
+		end_rnr_wait(qp);
+	else if (qp->req.probe)
 		probed(qp);
 	set_deadline(qp);
 }

@@ -88,6 +88,17 @@ static void send_nak(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome)
 		  resp->read.active ? resp->read.psn : resp->psn);
 }
 
+void urxe_resp_send_rnr(struct urxe_qp *qp, u8 code)
+{
+	const struct urxe_read *read = &qp->resp.read;
+	struct urxe_ctx ctx = {};
+
+	urxe_count(qp->dev, URXE_CNT_TX_RNR_NAK);
+	send_aeth(qp, &ctx, AETH_RNR_NAK | code,
+		  read->active ? psn_add(read->psn, -read->unsent) :
+				 qp->resp.psn);
+}
+
 static void send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
 			    u64 orig)
 {
@@ -170,6 +181,7 @@ static int read_packet(struct urxe_qp *qp, struct urxe_batch *batch,
 	bth = urxe_batch_packet(batch, opcode, len, read->psn);
 	if (!bth)
 		return -ENOMEM;
+	read->unsent = batch->count;
 	err = read_payload(qp, (u8 *)bth + urxe_hdr_len(opcode), len, ctx);
 	if (err)
 		return err == -EAGAIN ? err : FAIL_ACCESS;

@@ -5,6 +5,7 @@
  * note" is one compare-and-swap.
  */
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/wait.h>
 
 #include "runner.h"
@@ -15,6 +16,9 @@
 /* Packets' worth of work before softirq or a system call lets others have a go. */
 #define BUDGET_INLINE	512
 #define BUDGET_WORKER	4096
+
+/* Between two looks at an access that waits for a page. */
+#define PATIENCE_TICKS	(DIV_ROUND_UP(HZ, 250) + 1)
 
 /* True when the token is ours now; else its holder has been told. */
 static bool take_or_tell(struct urxe_runner *runner)
@@ -120,14 +124,56 @@ static void run_worker(struct work_struct *work)
 		mmdrop(ctx.mm);
 }
 
+/* The worker deletes the timer before it goes on: it waits when this runs. */
+static void on_patience(struct timer_list *timer)
+{
+	struct urxe_runner *runner =
+		container_of(timer, struct urxe_runner, patience);
+
+	runner->on_wait(runner, jiffies - runner->waits_since);
+	mod_timer(timer, jiffies + PATIENCE_TICKS);
+}
+
+void urxe_ctx_begin_wait(struct urxe_ctx *ctx, const void *what)
+{
+	struct urxe_runner *runner = ctx->runner;
+
+	if (!ctx->may_sleep)
+		return;
+	WRITE_ONCE(runner->waits_for, what);
+	if (!runner->on_wait)
+		return;
+	runner->on_wait(runner, 0);
+	runner->waits_since = jiffies;
+	mod_timer(&runner->patience, jiffies + PATIENCE_TICKS);
+}
+
+void urxe_ctx_end_wait(struct urxe_ctx *ctx)
+{
+	if (!ctx->may_sleep)
+		return;
+	if (ctx->runner->on_wait)
+		timer_delete_sync(&ctx->runner->patience);
+	WRITE_ONCE(ctx->runner->waits_for, NULL);
+}
+
+void urxe_runner_break(struct urxe_runner *runner, const void *what)
+{
+	if (READ_ONCE(runner->waits_for) == what)
+		umem_worker_break(&runner->worker);
+}
+
 int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err)
 {
 	if (READ_ONCE(ctx->runner->stopping))
 		return -EAGAIN;
+	/* Cut short: it is not the memory's fault. */
+	if (ctx->may_sleep && signal_pending(current))
+		err = -EAGAIN;
+	else if (err == -EAGAIN && ctx->may_sleep && ctx->mm == mm)
+		err = -EFAULT;
 	if (err != -EAGAIN)
 		return err;
-	if (ctx->may_sleep && ctx->mm == mm)
-		return -EFAULT;
 	ctx->want_mm = mm;
 	return -EAGAIN;
 }
@@ -135,12 +181,16 @@ int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err)
 void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
 					     struct urxe_ctx *ctx),
-		      void (*put)(struct urxe_runner *runner))
+		      void (*put)(struct urxe_runner *runner),
+		      void (*on_wait)(struct urxe_runner *runner,
+				      unsigned long waited))
 {
 	runner->state = 0;
 	runner->stopping = false;
 	runner->step = step;
 	runner->put = put;
+	runner->on_wait = on_wait;
+	timer_setup(&runner->patience, on_patience, 0);
 	runner->mm = NULL;
 	runner->wq = wq;
 	umem_worker_init(&runner->worker);

@@ -12,6 +12,7 @@
 #ifndef URXE_RUNNER_H
 #define URXE_RUNNER_H
 
+#include <linux/timer.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <umem.h>
@@ -49,6 +50,12 @@ enum urxe_step {
  * @stopping: somebody waits for the token to keep it; steps are cut short
  * @step: works until nothing is left, the budget is used, or it must sleep
  * @put: gives back a reference on what the runner is part of
+ * @on_wait: may be NULL; called by the worker, with @waited 0, before an access that
+ *	     may have to wait for a page, and from timer context again and again,
+ *	     with the jiffies it has taken so far, until the access is over
+ * @patience: makes these calls
+ * @waits_since: jiffies, when the access began
+ * @waits_for: the region it is made to, or NULL
  * @worker: the worker's stay in an owner's mm
  * @mm: which mm; written by the token's holder; held by mmgrab() from the
  *	hand-over until the worker is done with it
@@ -62,6 +69,11 @@ struct urxe_runner {
 	enum urxe_step		(*step)(struct urxe_runner *runner,
 					struct urxe_ctx *ctx);
 	void			(*put)(struct urxe_runner *runner);
+	void			(*on_wait)(struct urxe_runner *runner,
+					   unsigned long waited);
+	struct timer_list	patience;
+	unsigned long		waits_since;
+	const void		*waits_for;
 	struct umem_worker	worker;
 	struct mm_struct	*mm;
 	struct work_struct	work;
@@ -72,7 +84,9 @@ struct urxe_runner {
 void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
 					     struct urxe_ctx *ctx),
-		      void (*put)(struct urxe_runner *runner));
+		      void (*put)(struct urxe_runner *runner),
+		      void (*on_wait)(struct urxe_runner *runner,
+				      unsigned long waited));
 
 /**
  * urxe_runner_kick - there is something to do
@@ -116,6 +130,25 @@ void urxe_runner_stop(struct urxe_runner *runner);
 
 /* Give the token back, and run what was left meanwhile. Process context. */
 void urxe_runner_start(struct urxe_runner *runner);
+
+/**
+ * urxe_ctx_begin_wait, urxe_ctx_end_wait - around an access that may have to wait for
+ * a page, if this is the worker
+ * @ctx: the context
+ * @what: the region; for urxe_runner_break()
+ */
+void urxe_ctx_begin_wait(struct urxe_ctx *ctx, const void *what);
+void urxe_ctx_end_wait(struct urxe_ctx *ctx);
+
+/**
+ * urxe_runner_break - let no access wait for pages of a region any more
+ * @what: the region, which nobody finds any more
+ *
+ * An access under way is cut short, and the step is run again. One that begins at
+ * this moment may be missed: call again.
+ * Context: any.
+ */
+void urxe_runner_break(struct urxe_runner *runner, const void *what);
 
 /**
  * urxe_ctx_fault - what an access that failed in this context means

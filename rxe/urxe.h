@@ -53,7 +53,7 @@ enum urxe_policy {
  * @ah_next: likewise for @ahs
  * @srqs: numbers of SRQs
  * @counters: per CPU, summed on reading
- * @wq: the workers of this link: what may sleep for a QP sleeps here
+ * @wq: the workers of this link, for what has no process behind it
  * @policy: enum urxe_policy for regions registered from now on
  * @port_state: enum ib_port_state, as last told to the core; guarded by
  *		urxe_links_lock
@@ -83,13 +83,45 @@ static inline struct urxe_dev *to_urxe(struct ib_device *ibdev)
 	return container_of(ibdev, struct urxe_dev, ibdev);
 }
 
+/**
+ * struct urxe_ucontext - a process that has a link open
+ * @ibuc: the core's part
+ * @wq: its workers: what may sleep in a page fault of its QPs sleeps here. Their
+ *	number is limited, so that one process's slow pages would hold up all others
+ *	if they shared them
+ */
 struct urxe_ucontext {
 	struct ib_ucontext	ibuc;
+	struct workqueue_struct	*wq;
 };
+
+static inline struct urxe_ucontext *to_uuc(struct ib_ucontext *ibuc)
+{
+	return container_of(ibuc, struct urxe_ucontext, ibuc);
+}
 
 struct urxe_pd {
 	struct ib_pd		ibpd;
 };
+
+/**
+ * urxe_wq_create - workers that may sleep in page faults
+ * @name: to be seen in the names of kernel threads
+ * @flags: WQ_MEM_RECLAIM when memory may have to be freed through them, or 0
+ * Return: NULL when there is no memory. May sleep.
+ */
+struct workqueue_struct *urxe_wq_create(const char *name,
+					unsigned int flags);
+
+/* Whose workers a QP uses that is made by a call with this @udata. */
+static inline struct workqueue_struct *urxe_wq_of(struct urxe_dev *dev,
+						  struct ib_udata *udata)
+{
+	struct urxe_ucontext *uuc = rdma_udata_to_drv_context(udata,
+						struct urxe_ucontext, ibuc);
+
+	return uuc ? uuc->wq : dev->wq;
+}
 
 /**
  * urxe_dev_get_netdev - the NIC of a link

@@ -22,11 +22,16 @@
 
 static int alloc_ucontext(struct ib_ucontext *ibuc, struct ib_udata *udata)
 {
-	return 0;
+	struct urxe_ucontext *uuc = to_uuc(ibuc);
+
+	uuc->wq = urxe_wq_create(dev_name(&ibuc->device->dev), 0);
+	return uuc->wq ? 0 : -ENOMEM;
 }
 
+/* All that could queue anything is gone. */
 static void dealloc_ucontext(struct ib_ucontext *ibuc)
 {
+	destroy_workqueue(to_uuc(ibuc)->wq);
 }
 
 /*

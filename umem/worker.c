@@ -15,6 +15,7 @@
 #include <linux/kthread.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/timer.h>
 
 #ifdef CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS
 #include <asm/pkru.h>
@@ -51,9 +52,48 @@ static void restore_keys(u32 keys)
 }
 #endif
 
+/* Between two looks at whether the owner is still there. */
+#define WATCH_TICKS	(HZ / 10)
+
+/* Is there no process any more that runs on this mm? */
+static bool is_orphan(const struct mm_struct *mm)
+{
+#ifdef CONFIG_MEMCG
+	return !rcu_access_pointer(mm->owner);
+#else
+	return false;
+#endif
+}
+
+static void kill_fault(struct umem_worker *w, bool stop)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&w->lock, flags);
+	w->stop |= stop;
+	if (w->task)
+		send_sig(SIGKILL, w->task, 1);
+	spin_unlock_irqrestore(&w->lock, flags);
+}
+
+/*
+ * A stay keeps the address space, and what is mapped there: files of drivers, ours
+ * among them, whose close is what would end the stay. So when the last process has
+ * left, by exit or exec, a fault that takes its time has to end by itself.
+ */
+static void watch_owner(struct timer_list *timer)
+{
+	struct umem_worker *w = container_of(timer, struct umem_worker, watch);
+
+	if (is_orphan(w->mm))
+		kill_fault(w, false);
+	mod_timer(timer, jiffies + WATCH_TICKS);
+}
+
 void umem_worker_init(struct umem_worker *w)
 {
 	spin_lock_init(&w->lock);
+	timer_setup(&w->watch, watch_owner, 0);
 	w->task = NULL;
 	w->mm = NULL;
 	w->keys = 0;
@@ -95,7 +135,8 @@ int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm)
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
 
-	err = announce(w);
+	/* Nor may two workers keep an mm for each other. */
+	err = is_orphan(mm) ? -ESRCH : announce(w);
 	if (err) {
 		withdraw(w);
 		mmput_async(mm);
@@ -103,6 +144,7 @@ int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm)
 	}
 	w->mm = mm;
 	w->keys = open_keys();
+	mod_timer(&w->watch, jiffies + WATCH_TICKS);
 	kthread_use_mm(mm);
 	return 0;
 }
@@ -118,6 +160,7 @@ void umem_worker_leave(struct umem_worker *w)
 
 	kthread_unuse_mm(mm);
 	restore_keys(w->keys);
+	timer_delete_sync(&w->watch);
 	w->mm = NULL;
 	withdraw(w);
 	mmput_async(mm);
@@ -126,15 +169,15 @@ EXPORT_SYMBOL_GPL(umem_worker_leave);
 
 void umem_worker_interrupt(struct umem_worker *w)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&w->lock, flags);
-	w->stop = true;
-	if (w->task)
-		send_sig(SIGKILL, w->task, 1);
-	spin_unlock_irqrestore(&w->lock, flags);
+	kill_fault(w, true);
 }
 EXPORT_SYMBOL_GPL(umem_worker_interrupt);
+
+void umem_worker_break(struct umem_worker *w)
+{
+	kill_fault(w, false);
+}
+EXPORT_SYMBOL_GPL(umem_worker_break);
 
 void umem_worker_resume(struct umem_worker *w)
 {

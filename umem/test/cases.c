@@ -22,7 +22,7 @@
 #define HUGE_RANGE BIT(41)
 
 /**
- * struct stay - a case's stay in the loader's mm
+ * struct stay - a case's stay in the loader's mm; static, as timers are not for stacks
  * @worker: the stay itself
  * @addr: SIZE bytes of private anonymous memory, never touched
  */
@@ -85,7 +85,7 @@ static long get_error(struct device *dev, unsigned long addr, size_t len,
 
 static void refuses_bad_ranges(struct kunit *test)
 {
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;
@@ -108,7 +108,7 @@ static void refuses_bad_ranges(struct kunit *test)
 static void refuses_bad_mappings(struct kunit *test)
 {
 	unsigned long hole, half, readonly;
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;
@@ -159,7 +159,7 @@ static void check_bounds(struct kunit *test, struct umem *umem)
 static void keeps_to_the_range(struct kunit *test)
 {
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;
@@ -188,7 +188,7 @@ static void check_read_only(struct kunit *test, struct umem *umem)
 static void keeps_to_the_rights(struct kunit *test)
 {
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;
@@ -239,7 +239,7 @@ static void copies(struct kunit *test)
 {
 	u8 *a = kmalloc(SIZE, GFP_KERNEL), *b = kmalloc(SIZE, GFP_KERNEL);
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 
 	if (!a || !b || !begin(test, &s))
 		goto free;
@@ -265,7 +265,7 @@ free:
 static void nowait_waits_for_nothing(struct kunit *test)
 {
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 	u64 word = 5;
 
 	if (!begin(test, &s))
@@ -344,7 +344,7 @@ static void iterates(struct kunit *test)
 	u8 *a = kmalloc(SIZE, GFP_KERNEL), *b = kmalloc(SIZE, GFP_KERNEL);
 	struct iov_iter iter;
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 
 	if (!a || !b || !begin(test, &s))
 		goto free;
@@ -397,7 +397,7 @@ static void check_atomics(struct kunit *test, struct umem *umem, bool nowait)
 static void does_atomics(struct kunit *test)
 {
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 	u64 old;
 
 	if (!begin(test, &s))
@@ -426,7 +426,7 @@ static void does_atomics(struct kunit *test)
 static void needs_the_owner(struct kunit *test)
 {
 	struct umem *pinned, *unpinned;
-	struct stay s;
+	static struct stay s;
 	u64 word = 0;
 
 	if (!begin(test, &s))
@@ -455,7 +455,7 @@ static void needs_the_owner(struct kunit *test)
 static void can_be_interrupted(struct kunit *test)
 {
 	struct umem_worker *w;
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;
@@ -480,7 +480,7 @@ static void undoes_a_failed_pin(struct kunit *test)
 {
 	struct device *dev = umem_test_recorded();
 	unsigned long huge;
-	struct stay s;
+	static struct stay s;
 	u64 before;
 
 	if (!begin(test, &s))
@@ -519,7 +519,7 @@ static void undoes_a_failed_pin(struct kunit *test)
 static void charges_while_pinned(struct kunit *test)
 {
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 	u64 before;
 
 	if (!begin(test, &s))
@@ -554,7 +554,7 @@ static void pins_while_pinned(struct kunit *test)
 {
 	struct umem *umem;
 	struct page *page;
-	struct stay s;
+	static struct stay s;
 	char byte = 1;
 
 	if (!begin(test, &s))
@@ -579,7 +579,7 @@ static void pins_while_pinned(struct kunit *test)
 static void pin_for_reading_sees_writes(struct kunit *test)
 {
 	struct umem *pinned, *unpinned;
-	struct stay s;
+	static struct stay s;
 	u64 word = 4711;
 
 	if (!begin(test, &s))
@@ -616,7 +616,7 @@ static void merges_pages(struct kunit *test)
 {
 	struct device *dev = umem_test_recorded();
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;
@@ -658,7 +658,7 @@ static void check_mapping(struct kunit *test, unsigned long addr,
 
 static void maps_with_the_given_attributes(struct kunit *test)
 {
-	struct stay s;
+	static struct stay s;
 
 	if (!umem_test_recorded())
 		kunit_skip(test, "no DMA operations per device");
@@ -677,7 +677,7 @@ static void maps_directly(struct kunit *test)
 {
 	struct scatterlist *sg;
 	struct umem *umem;
-	struct stay s;
+	static struct stay s;
 
 	if (!begin(test, &s))
 		return;

@@ -1,0 +1,412 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""A page that takes its time holds up the queue pair that needs it, and nothing else;
+and whatever is to end meanwhile ends.
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b, whose memory has pages that
+                                          a userfaultfd or a FUSE file system serves
+"""
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+from pyverbs.mr import MR
+from pyverbs.pyverbs_error import PyverbsError
+
+from lab import net
+from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
+from lab.rc import Node, Two, counters, e, same
+from lab.slowfile import SlowFile
+from lab.verbs import Peer
+
+SIZE = 16 * PAGE
+# All the patience that a requester has with silence: 4 ms, 8 ms and so on.
+IMPATIENT = {"timeout": 10, "retries": 3, "rnr_timer": 1}
+LONG = 0.5
+
+
+@pytest.fixture(autouse=True)
+def only_here(link_type):
+    if link_type != "urxe":
+        pytest.skip("rdma_rxe pins: its pages are there")
+    yield
+    Child.kill_all()
+
+
+class UserFault:
+    """Memory whose pages come from a userfaultfd of ours."""
+
+    def __init__(self):
+        self.mapping = Mapping(SIZE)
+        self.uffd = Uffd(self.mapping)
+        self.bytes = noise(SIZE)
+        self.address = None
+
+    def wait(self):
+        self.address = self.uffd.wait() & -PAGE
+
+    def answer(self):
+        """The page that is waited for, and then all others at once."""
+        for at in range(0, SIZE, PAGE):
+            with contextlib.suppress(OSError):  # there already
+                self.uffd.answer(self.mapping.addr + at, self.bytes[at:at + PAGE])
+
+    def close(self):
+        self.uffd.close()
+
+
+class FuseFault:
+    """A private mapping of a file that a FUSE server of ours serves."""
+
+    def __init__(self):
+        self.file = SlowFile(SIZE)
+        self.file.__enter__()
+        self.mapping = Mapping(SIZE, fd=self.file.fd, flags=PRIVATE)
+        self.bytes = noise(SIZE)
+
+    def wait(self):
+        self.file.wait()
+
+    def answer(self):
+        self.file.answer()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.mapping.unmap()
+        self.file.__exit__()
+
+
+SORTS = (pytest.param(UserFault, id="userfaultfd"),
+         pytest.param(FuseFault, id="fuse", marks=pytest.mark.slow))
+
+
+@pytest.fixture(params=SORTS)
+def slow(request):
+    made = request.param()
+    yield made
+    made.close()
+
+
+# Who needs the page, and why. True: the peer waits for an answer, and is told.
+def write(a, b):
+    a.memory[0:PAGE] = noise(PAGE, 2)
+    a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE)
+
+
+def read(a, b):
+    a.post(e.IBV_WR_RDMA_READ, 0, PAGE, b.identity(), PAGE)
+
+
+def send(a, b):
+    a.memory[0:PAGE] = noise(PAGE, 2)
+    b.post_receive(PAGE, PAGE)
+    a.post(e.IBV_WR_SEND, 0, PAGE)
+
+
+def fetch_and_add(a, b):
+    a.post(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 0, 8, b.identity(), PAGE, compare_add=1)
+
+
+def own_write(a, b):
+    b.post(e.IBV_WR_RDMA_WRITE, PAGE, PAGE, a.identity(), 0)
+
+
+def own_read(a, b):
+    a.memory[0:PAGE] = noise(PAGE, 2)
+    b.post(e.IBV_WR_RDMA_READ, PAGE, PAGE, a.identity(), 0)
+
+
+TOLD, NOT_TOLD = (write, read, send, fetch_and_add), (own_write, own_read)
+
+
+def done(operate, a, b, slow):
+    """It has succeeded, and the bytes are right at both ends."""
+    (b if operate in NOT_TOLD else a).poll()
+    old = slow.bytes[PAGE:2 * PAGE]
+    if operate in (write, send, own_read):
+        if operate is send:
+            b.poll_receive()
+        assert same(slow.mapping.peek(PAGE, PAGE), noise(PAGE, 2))
+    elif operate is fetch_and_add:
+        assert a.memory[0:8] == old[:8]
+        value = int.from_bytes(old[:8], "little") + 1
+        assert slow.mapping.peek(PAGE, 8) == (value & (1 << 64) - 1).to_bytes(8, "little")
+    else:
+        assert same(a.memory[0:PAGE], old)
+
+
+@contextlib.contextmanager
+def stuck(pair, slow, operate=write, **options):
+    """Two nodes, of which b's memory keeps the operation waiting."""
+    with Two(pair, a={"size": SIZE}, b={"memory": slow.mapping},
+             **dict(IMPATIENT, **options)) as (a, b):
+        operate(a, b)
+        slow.wait()
+        yield a, b
+        b.memory = Mapping(PAGE)
+
+
+# --- that queue pair ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operate", TOLD + NOT_TOLD, ids=lambda one: one.__name__)
+def test_waits(pair, slow, operate):
+    """Far beyond the peer's patience with silence, and then it goes on as if nothing
+    had been. The peer was told to wait whenever it asked."""
+    before = counters(pair.b.link)["tx_rnr_nak"]
+    with stuck(pair, slow, operate) as (a, b):
+        time.sleep(LONG)
+        a.nothing(0.05)
+        told = counters(pair.b.link)["tx_rnr_nak"] - before
+        assert 0 < told < 20 if operate in TOLD else told == 0
+        slow.answer()
+        done(operate, a, b, slow)
+        # nothing is left behind
+        a.memory[0:SIZE] = noise(SIZE, 4)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+        a.poll()
+        assert same(slow.mapping.peek(), noise(SIZE, 4))
+
+
+def test_waits_in_the_middle(pair, slow):
+    """Of a message, with others behind it; each is done once, in order."""
+    with stuck(pair, slow, lambda a, b: a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE,
+                                               b.identity(), 0)) as (a, b):
+        for wr_id in range(1, 5):
+            a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0, wr_id=wr_id)
+        a.memory[0:8] = bytes(8)
+        a.post(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 8, 8, b.identity(), 0, compare_add=1,
+               wr_id=5)
+        time.sleep(LONG / 2)
+        a.nothing(0.01)
+        slow.answer()
+        assert a.statuses(6) == [(n, e.IBV_WC_SUCCESS) for n in range(6)]
+        assert slow.mapping.peek(0, 8) == (1).to_bytes(8, "little")
+
+
+def test_a_peer_that_may_not_be_told(pair, slow):
+    """Without retries for a receiver that is not ready, being told would be the end.
+    Such a peer has its patience with silence, to the end of that."""
+    before = counters(pair.b.link)["tx_rnr_nak"]
+    with stuck(pair, slow, rnr_retries=0) as (a, b):
+        assert a.statuses() == [(0, e.IBV_WC_RETRY_EXC_ERR)]
+        assert counters(pair.b.link)["tx_rnr_nak"] == before
+        slow.answer()
+        b.close()
+        b.close = lambda: None
+
+
+def test_a_peer_with_few_retries(pair, slow):
+    """Each time it asks it is asked to wait for longer: three times are long enough
+    for a page that comes within three times its patience with silence."""
+    with stuck(pair, slow, rnr_retries=3) as (a, b):
+        time.sleep(0.1)
+        slow.answer()
+        done(write, a, b, slow)
+
+
+def test_a_page_that_never_comes(pair, slow):
+    """Few retries do end, in a status that says why."""
+    with stuck(pair, slow, rnr_retries=1) as (a, _):
+        assert a.statuses() == [(0, e.IBV_WC_RNR_RETRY_EXC_ERR)]
+
+
+# --- and no other --------------------------------------------------------------------
+
+
+def exchange(a, b, times=10):
+    """Traffic both ways that must not be held up."""
+    start = time.monotonic()
+    for turn in range(times):
+        a.memory[0:SIZE] = noise(SIZE, turn)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+        a.poll()
+        assert same(b.memory[0:SIZE], noise(SIZE, turn))
+        b.post(e.IBV_WR_RDMA_WRITE, 0, 100, a.identity(), SIZE - 100)
+        b.poll()
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("operate", (write, own_write), ids=("responder", "requester"))
+def test_others_go_on(pair, slow, operate):
+    """Other queue pairs of the process, on memory of its own and pages never seen;
+    another process; the other direction of the same queue pair."""
+    with stuck(pair, slow, operate) as (a, b):
+        with Two(pair, size=SIZE) as (c, d):
+            exchange(c, d)
+        def other_process():
+            with Two(pair, size=SIZE) as (c, d):
+                exchange(c, d)
+        assert Child(lambda _: other_process()).end() == 0
+        if operate is write:
+            elsewhere = Mapping(SIZE)
+            elsewhere.poke(noise(SIZE, 5))
+            with contextlib.closing(MR(b.pd, SIZE, 1, address=elsewhere.addr)) as own:
+                b.post_raw(e.IBV_WR_RDMA_WRITE, [(elsewhere.addr, SIZE, own.lkey)],
+                           (a.mr.rkey, a.memory.address))
+                b.poll()
+            assert same(a.memory[0:SIZE], noise(SIZE, 5))
+        slow.answer()
+        a.poll() if operate is write else b.poll()
+
+
+def test_many_stuck_ones_hold_up_no_other(pair):
+    """More than there are workers for: of one process, and another is unharmed."""
+    slow = UserFault()
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(Two(pair, a={"size": PAGE}, b={"memory": slow.mapping,
+                                                                    "depth": 4}))
+                 for _ in range(24)]
+        for a, b in nodes:
+            write_small(a, b)
+        slow.wait()
+        time.sleep(0.1)
+        with Two(pair, size=SIZE) as (c, d):
+            exchange(c, d, 5)
+        slow.answer()
+        for a, b in nodes:
+            a.poll()
+            b.memory = Mapping(PAGE)
+    slow.close()
+
+
+def write_small(a, b):
+    a.post(e.IBV_WR_RDMA_WRITE, 0, 8, b.identity(), PAGE)
+
+
+# --- the end, with the page still missing ----------------------------------------------
+
+ENDS_WITHIN = 15
+
+
+@contextlib.contextmanager
+def in_time():
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < ENDS_WITHIN
+
+
+@pytest.mark.parametrize("operate", TOLD + NOT_TOLD, ids=lambda one: one.__name__)
+def test_queue_pair_is_destroyed(pair, slow, operate):
+    with stuck(pair, slow, operate) as (a, b):
+        with in_time():
+            b.qp.close()
+        with in_time():
+            a.close()
+            b.mr.close()
+        a.close = b.close = lambda: None
+
+
+@pytest.mark.parametrize("operate", (write, own_write), ids=("responder", "requester"))
+def test_region_is_given_up(pair, slow, operate):
+    """The access that waited fails, as one that comes too late does."""
+    with stuck(pair, slow, operate) as (a, b):
+        with in_time():
+            b.mr.close()
+        if operate is write:
+            assert a.statuses() == [(0, e.IBV_WC_REM_ACCESS_ERR)]
+        else:
+            assert b.statuses() == [(0, e.IBV_WC_LOC_PROT_ERR)]
+
+
+def test_queue_pair_is_reset(pair, slow):
+    """And used again."""
+    with stuck(pair, slow) as (a, b):
+        with in_time():
+            b.reset()
+            a.reset()
+        slow.answer()
+        a.connect(b.identity())
+        b.connect(a.identity())
+        write(a, b)
+        done(write, a, b, slow)
+
+
+class Owner:
+    """A child process whose memory keeps the parent's WRITE waiting."""
+
+    def __init__(self, pair, slow_type, how):
+        self.slow_type, self.pair, self.how = slow_type, pair, how
+        # Its server is ours: it must not go with the child, and must not outlive us.
+        self.slow = slow_type() if slow_type is FuseFault else None
+        self.hello = os.pipe()
+        self.child = Child(self.live)
+        self.node = Node(pair.a, SIZE)
+        self.write(self.child.go_w, self.node)
+        self.peer = self.read(self.hello[0])
+        self.child.listen()
+        self.node.connect(self.peer, **IMPATIENT)
+        self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
+        self.child.listen()
+
+    @staticmethod
+    def write(pipe, node):
+        os.write(pipe, " ".join(map(str, node.identity())).encode())
+
+    @staticmethod
+    def read(pipe):
+        gid, *numbers = os.read(pipe, 1000).decode().split()
+        return Peer(gid, *map(int, numbers))
+
+    def live(self, child):
+        slow = self.slow or self.slow_type()
+        node = Node(self.pair.b, memory=slow.mapping)
+        self.write(self.hello[1], node)
+        node.connect(self.read(child.go_r), **IMPATIENT)
+        child.say()
+        slow.wait()
+        child.say()
+        self.how(child)
+
+
+# How a process ends, and what it says of that.
+def is_killed(child):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exits(child):
+    os._exit(3)
+
+
+def executes(child):
+    os.execv("/bin/sh", ["/bin/sh", "-c", "exit 3"])
+
+
+@pytest.mark.parametrize("how,status", ((is_killed, -signal.SIGKILL), (exits, 3),
+                                        (executes, 3)), ids=lambda one: getattr(
+                                            one, "__name__", ""))
+@pytest.mark.parametrize("slow_type", SORTS)
+def test_process_ends(pair, slow_type, how, status):
+    """Its queue pair goes with it, although the worker that waits for its page keeps
+    its address space. (A userfaultfd goes too, and the page then comes.)"""
+    owner = Owner(pair, slow_type, how)
+    with in_time():
+        assert owner.child.end() == status
+        ended = owner.node.statuses(seconds=ENDS_WITHIN)[0][1]
+        assert ended == e.IBV_WC_SUCCESS if slow_type is UserFault else ended
+        net.wait_for(lambda: not net.objects(pair.b.link.name)["qp"], ENDS_WITHIN,
+                     "the queue pair to go")
+    owner.node.close()
+    if owner.slow:
+        owner.slow.close()
+    for fd in owner.hello:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("ends", ("link", "module"))
+def test_link_goes(link_type, pair, slow, ends):
+    """The link is deleted, the module unloaded, with all objects open."""
+    with contextlib.suppress(PyverbsError), stuck(pair, slow) as (_, b):
+        with in_time():
+            if ends == "module":
+                net.unload(link_type)
+            else:
+                pair.b.link.delete()
+        assert b.event() == e.IBV_EVENT_DEVICE_FATAL
+    net.load(link_type)
+    for end in pair.ends if ends == "module" else [pair.b]:
+        end.add_link(link_type)
