@@ -77,6 +77,26 @@ static inline void compat_del_gids(struct ib_device *ibdev, u32 port,
 }
 #endif
 
+/* A namespace of symbols is named by a string since 6.13. */
+#ifdef HAVE_IMPORT_NS_STRING
+#define COMPAT_NS_DMA_BUF	"DMA_BUF"
+#else
+#define COMPAT_NS_DMA_BUF	DMA_BUF
+#endif
+
+/* 6.2: who maps a dma-buf may hold its lock, and says whether he does. */
+#ifdef HAVE_NO_DMA_BUF_VMAP_UNLOCKED
+#define dma_buf_vmap_unlocked	dma_buf_vmap
+#define dma_buf_vunmap_unlocked	dma_buf_vunmap
+#endif
+
+/* What reg_user_mr_dmabuf is given besides its parameters. */
+#ifdef HAVE_REG_DMABUF_ATTRS
+#define compat_dmabuf_attrs	uverbs_attr_bundle
+#else
+#define compat_dmabuf_attrs	ib_udata
+#endif
+
 /* The tunnel helpers have moved from struct socket to its struct sock. */
 #ifdef HAVE_UDP_TUNNEL_SOCK_SK
 #define compat_tunnel_sock(sock)	((sock)->sk)

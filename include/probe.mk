@@ -15,6 +15,8 @@ ccflags-y += $(call probe,HAVE_RESIZE_USER_CQ,rdma/ib_verbs.h,(\*resize_user_cq)
 ccflags-y += $(call probe,HAVE_ROCE_DEL_NETDEV_GIDS,rdma/ib_verbs.h,roce_del_all_netdev_gids)
 ccflags-y += $(call probe,HAVE_FILL_RES_SRQ,rdma/ib_verbs.h,(\*fill_res_srq_entry))
 ccflags-y += $(call probe,HAVE_UDP_TUNNEL_SOCK_SK,net/udp_tunnel.h,setup_udp_tunnel_sock([^)]*struct sock \*)
+ccflags-y += $(call probe,HAVE_REG_DMABUF_ATTRS,rdma/ib_verbs.h,(\*reg_user_mr_dmabuf)([^)]*uverbs_attr_bundle)
+ccflags-y += $(call probe,HAVE_IMPORT_NS_STRING,linux/module.h,MODULE_INFO(import_ns. ns))
 ccflags-y += $(call probe,HAVE_ODP_ATOMIC_WRITE,rdma/ib_verbs.h,IB_ODP_SUPPORT_ATOMIC_WRITE)
 
 # Likewise for what is missing: $(call probe-not,HAVE_NO_X,header,expression)
@@ -23,3 +25,4 @@ probe-not = $(if $(shell tr -s '[:space:]' ' ' <$(srctree)/include/$(2) | \
 
 ccflags-y += $(call probe-not,HAVE_NO_WR_ATOMIC_WRITE,rdma/ib_verbs.h,IB_WR_ATOMIC_WRITE)
 ccflags-y += $(call probe-not,HAVE_NO_HRTIMER_SETUP,linux/hrtimer.h,hrtimer_setup)
+ccflags-y += $(call probe-not,HAVE_NO_DMA_BUF_VMAP_UNLOCKED,linux/dma-buf.h,dma_buf_vmap_unlocked)

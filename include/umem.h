@@ -4,7 +4,8 @@
  * either way.
  *
  * Glossary
- *	umem		one range of one process's memory, opened by a driver
+ *	umem		one range of one process's memory, or of a dma-buf, opened
+ *			by a driver
  *	owner		the mm whose addresses the range is made of
  *	pinned		every page held long term, charged to RLIMIT_MEMLOCK
  *	unpinned	nothing held per page; each access goes through the
@@ -32,6 +33,7 @@ struct iov_iter;
 struct mm_struct;
 struct sg_table;
 struct task_struct;
+struct umem_dmabuf;
 struct umem_pinned;
 struct umem_resident;
 
@@ -47,11 +49,12 @@ enum umem_flags {
 /**
  * struct umem - a range of user memory
  * @mm: the owner; held by mmgrab(), so the struct is valid while the umem is,
- *	but the address space behind it may be gone
- * @addr: user address of the first byte
+ *	but the address space behind it may be gone. NULL for a dma-buf
+ * @addr: user address of the first byte; its offset in a dma-buf
  * @length: bytes in the range
  * @writable: opened with UMEM_WRITE
  * @pinned: pages, scatter table and DMA mapping; NULL when nothing is pinned
+ * @dmabuf: the buffer and its mapping; NULL for a process's memory
  * @resident: pages known to be mapped, copied from without a fault; NULL until
  *	    the first access that was handed to a worker
  *
@@ -63,6 +66,7 @@ struct umem {
 	size_t			length;
 	bool			writable;
 	struct umem_pinned	*pinned;
+	struct umem_dmabuf	*dmabuf;
 	struct umem_resident	*resident;
 };
 
@@ -102,8 +106,26 @@ struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
 struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
 
 /**
+ * umem_get_dmabuf - map a range of a dma-buf
+ * @fd: the caller's file descriptor of it
+ * @offset: in the buffer, of the first byte
+ * @length: bytes, not 0
+ * @flags: enum umem_flags
+ *
+ * The exporter keeps the buffer in place, in whatever way it does that; nothing is
+ * charged to the caller. Every accessor works from any context, except that atomic
+ * operations fail with -EFAULT where the buffer is device memory. May sleep.
+ *
+ * Return: the umem, to be given to umem_release(), or ERR_PTR(): -EBADF, -EINVAL
+ * (no dma-buf, out of its range, or its exporter has no mapping to offer), -EACCES
+ * (open for reading only, with UMEM_WRITE), -ENOMEM, -EOPNOTSUPP (a kernel without).
+ */
+struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
+			     unsigned int flags);
+
+/**
  * umem_release - close a range
- * @umem: from umem_get() or umem_open(); may be NULL or ERR_PTR()
+ * @umem: from umem_get(), umem_open() or umem_get_dmabuf(); may be NULL or ERR_PTR()
  *
  * Unmaps, dirties (when writable), unpins and uncharges; works after the owner's
  * exit. No access may be under way. May sleep, until a change of the owner's
@@ -179,7 +201,8 @@ int umem_prefetch(struct umem *umem, size_t off, size_t len,
  * @src: kernel buffer
  * @len: bytes, at most INT_MAX
  *
- * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned.
+ * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned or a
+ * dma-buf.
  * Return: 0; -EFAULT (out of the range, unmapped, read-only, owner dead or
  * worker interrupted); -EAGAIN when the caller is not on the owner's mm.
  */

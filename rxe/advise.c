@@ -122,7 +122,7 @@ static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
 {
 	int access = how == UMEM_FETCH_WRITE ? IB_ACCESS_LOCAL_WRITE : 0;
 	struct fetch p = { .len = sge->length, .how = how };
-	int err;
+	int err = -EFAULT;
 
 	if (!p.len)
 		return 0;
@@ -130,9 +130,10 @@ static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
 	if (!p.mr)
 		return -EFAULT;
 	p.off = sge->addr - p.mr->iova;
-	if (p.mr->type != URXE_MR_USER)
-		err = -EFAULT;
-	else
+	/* Nobody's pages, as those of a dma-buf: nothing to wait for. */
+	if (p.mr->type == URXE_MR_USER && !p.mr->umem->mm)
+		wait = true;
+	if (p.mr->type == URXE_MR_USER)
 		err = wait ? fetch(&p) : start_job(&p);
 	if (wait || err)
 		urxe_mr_put(p.mr);

@@ -625,6 +625,11 @@ struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access)
 	return urxe_mr_finish(mr);
 }
 
+static unsigned int umem_flags(int access)
+{
+	return ib_access_writable(access) ? UMEM_WRITE : UMEM_READ;
+}
+
 /*
  * A program that asks for on-demand paging gets it under either policy. All of its
  * address space is nothing that could be pinned, and not what an address of 0 and
@@ -633,7 +638,7 @@ struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access)
 static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
 			      int access)
 {
-	unsigned int flags = ib_access_writable(access) ? UMEM_WRITE : UMEM_READ;
+	unsigned int flags = umem_flags(access);
 
 	if (access & IB_ACCESS_ON_DEMAND)
 		return umem_open(start, length, flags);
@@ -644,27 +649,20 @@ static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
 	return umem_open(start, length, flags);
 }
 
-/* A zero length region names no bytes, so it has none to open. */
-struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
-			       u64 iova, int access, URXE_DMAH_ARG
-			       struct ib_udata *udata)
+/* Takes over @umem, also if that is an ERR_PTR(). */
+static struct ib_mr *reg_umem(struct ib_pd *ibpd, struct umem *umem,
+			      u64 length, u64 iova, int access)
 {
 	struct urxe_mr *mr;
-	int err;
 
-	if (access & ~URXE_MR_ACCESS)
-		return ERR_PTR(-EOPNOTSUPP);
-	if (iova + length < iova)
-		return ERR_PTR(-EINVAL);
+	if (IS_ERR(umem))
+		return ERR_CAST(umem);
 	mr = urxe_mr_alloc(ibpd, URXE_MR_USER, access);
-	if (!mr)
+	if (!mr) {
+		umem_release(umem);
 		return ERR_PTR(-ENOMEM);
-	mr->umem = open_umem(mr->dev, start, length, access);
-	if (IS_ERR(mr->umem)) {
-		err = PTR_ERR(mr->umem);
-		region_free(mr);
-		return ERR_PTR(err);
 	}
+	mr->umem = umem;
 	mr->ibmr.iova = iova;
 	mr->ibmr.length = length;
 	urxe_mr_set_range(mr, iova, length);
@@ -680,6 +678,39 @@ static bool close_to_windows(struct urxe_mr *mr)
 	return bound <= 0;
 }
 
+static int check_region(u64 length, u64 iova, int access)
+{
+	if (access & ~URXE_MR_ACCESS)
+		return -EOPNOTSUPP;
+	return iova + length < iova ? -EINVAL : 0;
+}
+
+struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
+			       u64 iova, int access, URXE_DMAH_ARG
+			       struct ib_udata *udata)
+{
+	int err = check_region(length, iova, access);
+
+	if (err)
+		return ERR_PTR(err);
+	return reg_umem(ibpd, open_umem(to_urxe(ibpd->device), start, length,
+					access), length, iova, access);
+}
+
+struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
+				      u64 length, u64 iova, int fd, int access,
+				      URXE_DMAH_ARG
+				      struct compat_dmabuf_attrs *attrs)
+{
+	int err = check_region(length, iova, access);
+
+	if (err)
+		return ERR_PTR(err);
+	return reg_umem(ibpd, umem_get_dmabuf(fd, offset, length,
+					      umem_flags(access)),
+			length, iova, access);
+}
+
 /*
  * A changed region is a new one: the core puts it in the old one's place, and
  * takes the old one down. Nothing that runs sees it half changed.
@@ -691,7 +722,7 @@ struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 	struct urxe_mr *mr = to_umr(ibmr);
 	struct ib_mr *new;
 
-	if (mr->type != URXE_MR_USER)
+	if (mr->type != URXE_MR_USER || mr->umem->dmabuf)
 		return ERR_PTR(-EOPNOTSUPP);
 	if (!close_to_windows(mr))
 		return ERR_PTR(-EBUSY);

@@ -240,6 +240,10 @@ struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
 struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 				 u64 length, u64 iova, int access,
 				 struct ib_pd *pd, struct ib_udata *udata);
+struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
+				      u64 length, u64 iova, int fd, int access,
+				      URXE_DMAH_ARG
+				      struct compat_dmabuf_attrs *attrs);
 int urxe_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata);
 struct ib_mr *urxe_alloc_mr(struct ib_pd *ibpd, enum ib_mr_type type,
 			    u32 max_num_sg);

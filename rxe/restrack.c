@@ -16,6 +16,8 @@ static const char *mr_memory(const struct urxe_mr *mr)
 {
 	if (mr->type != URXE_MR_USER)
 		return "kernel";
+	if (mr->umem->dmabuf)
+		return "dma-buf";
 	return umem_pinned_pages(mr->umem) ? "pinned" : "unpinned";
 }
 

@@ -106,6 +106,7 @@ const struct ib_device_ops urxe_ops = {
 
 	.get_dma_mr		= urxe_get_dma_mr,
 	.reg_user_mr		= urxe_reg_user_mr,
+	.reg_user_mr_dmabuf	= urxe_reg_user_mr_dmabuf,
 	.rereg_user_mr		= urxe_rereg_user_mr,
 	.dereg_mr		= urxe_dereg_mr,
 	.advise_mr		= urxe_advise_mr,

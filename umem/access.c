@@ -2,8 +2,8 @@
 /*
  * The way to the bytes: copies between a range and kernel memory.
  *
- * Pinned memory is reached through the kernel's own mapping of its pages, from
- * any context. Unpinned memory is reached through the owner's page tables, which
+ * Pinned memory and dma-bufs are reached through the kernel's own mapping of their
+ * pages, from any context. Unpinned memory is reached through the owner's page tables, which
  * takes somebody who runs on them, or through pages that somebody who did has
  * found resident.
  */
@@ -69,6 +69,10 @@ static int copy(struct umem *umem, size_t off, void *buf, size_t len,
 		return err;
 	if (umem->pinned) {
 		umem_pinned_copy(umem, off, buf, len, dir);
+		return 0;
+	}
+	if (umem->dmabuf) {
+		umem_dmabuf_copy(umem, off, buf, len, dir);
 		return 0;
 	}
 	if (!nowait)

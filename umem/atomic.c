@@ -32,16 +32,20 @@ static u64 apply(enum umem_atomic_op op, u64 old, u64 a, u64 b)
 	return old;
 }
 
-/* On the word's page in the kernel's own mapping. */
+void umem_atomic_word(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
+		      u64 *old)
+{
+	*old = READ_ONCE(*word);
+	while (!try_cmpxchg64(word, old, apply(op, *old, a, b)))
+		cpu_relax();
+}
+
 void umem_atomic_page(struct page *page, unsigned int off,
 		      enum umem_atomic_op op, u64 a, u64 b, u64 *old)
 {
 	void *base = kmap_local_page(page);
-	u64 *word = base + off;
 
-	*old = READ_ONCE(*word);
-	while (!try_cmpxchg64(word, old, apply(op, *old, a, b)))
-		cpu_relax();
+	umem_atomic_word(base + off, op, a, b, old);
 	kunmap_local(base);
 }
 
@@ -107,6 +111,8 @@ static int atomic_user_nowait(const struct umem *umem, size_t off,
 static int atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
 		  u64 b, u64 *old, bool nowait)
 {
+	if (umem->dmabuf)
+		return umem_dmabuf_atomic(umem, off, op, a, b, old);
 	if (umem->pinned) {
 		umem_atomic_page(umem_pinned_page(umem, off),
 				 offset_in_page(umem->addr + off), op, a, b,

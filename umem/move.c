@@ -91,7 +91,8 @@ EXPORT_SYMBOL_GPL(umem_move_nowait);
 /* A worker had better read it the sleeping way, which leaves notes. */
 bool umem_at_hand(struct umem *umem, size_t off, size_t len)
 {
-	return umem->pinned || umem_resident_covers(umem, off, len) ||
+	return umem->pinned || umem->dmabuf ||
+	       umem_resident_covers(umem, off, len) ||
 	       (umem_on_owner(umem) && !(current->flags & PF_KTHREAD));
 }
 EXPORT_SYMBOL_GPL(umem_at_hand);

@@ -56,7 +56,7 @@ int umem_prefetch(struct umem *umem, size_t off, size_t len,
 	if (!umem_covers(umem, off, len) ||
 	    (how == UMEM_FETCH_WRITE && !umem->writable))
 		return -EFAULT;
-	if (umem->pinned)
+	if (umem->pinned || umem->dmabuf)
 		return 0;
 	if (!umem_on_owner(umem))
 		return -EAGAIN;

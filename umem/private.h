@@ -19,7 +19,7 @@ enum umem_dir {
 /* May the caller reach @umem's user addresses through its own page tables? */
 static inline bool umem_on_owner(const struct umem *umem)
 {
-	return umem->mm == current->mm;
+	return umem->mm && umem->mm == current->mm;
 }
 
 /* umem.c: are these bytes inside the range? Neither side may wrap. */
@@ -37,7 +37,40 @@ void umem_pinned_copy(const struct umem *umem, size_t off, void *buf,
 		      size_t len, enum umem_dir dir);
 struct page *umem_pinned_page(const struct umem *umem, size_t off);
 
-/* atomic.c */
+/* dmabuf.c: any context; the caller has done umem_check(). */
+#if IS_ENABLED(CONFIG_DMA_SHARED_BUFFER)
+int umem_dmabuf_map(struct umem *umem, int fd);
+void umem_dmabuf_unmap(struct umem *umem);
+void umem_dmabuf_copy(const struct umem *umem, size_t off, void *buf,
+		      size_t len, enum umem_dir dir);
+int umem_dmabuf_atomic(const struct umem *umem, size_t off,
+		       enum umem_atomic_op op, u64 a, u64 b, u64 *old);
+#else
+static inline int umem_dmabuf_map(struct umem *umem, int fd)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void umem_dmabuf_unmap(struct umem *umem)
+{
+}
+
+static inline void umem_dmabuf_copy(const struct umem *umem, size_t off,
+				    void *buf, size_t len, enum umem_dir dir)
+{
+}
+
+static inline int umem_dmabuf_atomic(const struct umem *umem, size_t off,
+				     enum umem_atomic_op op, u64 a, u64 b,
+				     u64 *old)
+{
+	return -EFAULT;
+}
+#endif
+
+/* atomic.c: on a word, or a page, in the kernel's own mapping. */
+void umem_atomic_word(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
+		      u64 *old);
 void umem_atomic_page(struct page *page, unsigned int off,
 		      enum umem_atomic_op op, u64 a, u64 b, u64 *old);
 

@@ -29,13 +29,14 @@ int umem_check(const struct umem *umem, size_t off, size_t len,
 	return 0;
 }
 
-static struct umem *create(unsigned long addr, size_t length,
-			   unsigned int flags)
+/* @mm: the owner, or NULL when nobody's addresses are meant */
+static struct umem *create(struct mm_struct *mm, unsigned long addr,
+			   size_t length, unsigned int flags)
 {
 	struct umem *umem;
 	unsigned long end;
 
-	if (!current->mm || !length || flags & ~UMEM_WRITE ||
+	if (!length || flags & ~UMEM_WRITE ||
 	    check_add_overflow(addr, length, &end))
 		return ERR_PTR(-EINVAL);
 
@@ -43,17 +44,27 @@ static struct umem *create(unsigned long addr, size_t length,
 	if (!umem)
 		return ERR_PTR(-ENOMEM);
 
-	umem->mm = current->mm;
-	mmgrab(umem->mm);
+	umem->mm = mm;
+	if (mm)
+		mmgrab(mm);
 	umem->addr = addr;
 	umem->length = length;
 	umem->writable = flags & UMEM_WRITE;
 	return umem;
 }
 
+static struct umem *create_here(unsigned long addr, size_t length,
+				unsigned int flags)
+{
+	if (!current->mm)
+		return ERR_PTR(-EINVAL);
+	return create(current->mm, addr, length, flags);
+}
+
 static void destroy(struct umem *umem)
 {
-	mmdrop(umem->mm);
+	if (umem->mm)
+		mmdrop(umem->mm);
 	kfree(umem);
 }
 
@@ -108,7 +119,7 @@ static struct umem *create_checked(unsigned long addr, size_t length,
 	struct umem *umem;
 	int err;
 
-	umem = create(untagged_addr(addr), length, flags);
+	umem = create_here(untagged_addr(addr), length, flags);
 	if (IS_ERR(umem))
 		return umem;
 	err = check_range(umem);
@@ -140,10 +151,27 @@ EXPORT_SYMBOL_GPL(umem_get);
 struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags)
 {
 	if (length == UMEM_WHOLE_MM)
-		return create(addr, length, flags);
+		return create_here(addr, length, flags);
 	return create_checked(addr, length, flags);
 }
 EXPORT_SYMBOL_GPL(umem_open);
+
+struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
+			     unsigned int flags)
+{
+	struct umem *umem = create(NULL, offset, length, flags);
+	int err;
+
+	if (IS_ERR(umem))
+		return umem;
+	err = umem_dmabuf_map(umem, fd);
+	if (err) {
+		destroy(umem);
+		return ERR_PTR(err);
+	}
+	return umem;
+}
+EXPORT_SYMBOL_GPL(umem_get_dmabuf);
 
 void umem_release(struct umem *umem)
 {
@@ -152,6 +180,8 @@ void umem_release(struct umem *umem)
 	umem_resident_free(umem);
 	if (umem->pinned)
 		umem_unpin(umem);
+	if (umem->dmabuf)
+		umem_dmabuf_unmap(umem);
 	destroy(umem);
 }
 EXPORT_SYMBOL_GPL(umem_release);
