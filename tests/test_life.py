@@ -1,0 +1,512 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Life goes on while traffic runs: what a process, or the kernel, does to memory
+that a peer writes and reads at the same time.
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b
+        writes, reads back, compares      its memory is what things happen to
+"""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from lab.command import run
+from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
+                         MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
+                         PROT_NONE, PROT_READ, RW, Child, Mapping, Swap, in_child,
+                         noise, read_file, write_file)
+from lab.net import wait_for
+from lab.rc import Node, Two, e, same
+from lab.verbs import Peer
+
+SIZE = 64 * PAGE
+ACCESS_ERROR = e.IBV_WC_REM_ACCESS_ERR
+
+
+@pytest.fixture(autouse=True)
+def only_here(link_type):
+    if link_type != "urxe":
+        pytest.skip("rdma_rxe pins: its memory leads another life")
+    yield
+    Child.kill_all()
+
+
+@pytest.fixture(scope="module")
+def swap():
+    with Swap():
+        yield
+
+
+class Traffic(threading.Thread):
+    """Writes all of b's memory, reads it back and compares, over and over, from a.
+
+    A round's bytes are noise of their own. With zeroes, what is read back may be
+    zero instead wherever it likes: the page may go and come at any moment."""
+
+    def __init__(self, a, b, zeroes=False):
+        super().__init__()
+        self.a, self.b, self.zeroes = a, b, zeroes
+        self.over, self.rounds, self.error = threading.Event(), 0, None
+
+    def run(self):
+        try:
+            while not self.over.is_set():
+                self.round()
+                self.rounds += 1
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def bytes_of(self, number):
+        return noise(SIZE, number)
+
+    def round(self):
+        want = self.bytes_of(self.rounds)
+        self.a.memory[0:SIZE] = want
+        self.a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, self.b.identity(), 0)
+        self.a.post(e.IBV_WR_RDMA_READ, SIZE, SIZE, self.b.identity(), 0)
+        self.a.poll(2)
+        got = self.a.memory[SIZE:2 * SIZE]
+        if self.zeroes:
+            got = bytes(one or other for one, other in zip(got, want))
+        assert same(got, want)
+
+    def more(self, rounds=2):
+        """Wait until so many rounds more are over, or traffic has stopped."""
+        target = self.rounds + rounds
+        wait_for(lambda: self.rounds >= target or not self.is_alive(), 60,
+                 f"more than {self.rounds} rounds")
+        if self.error:
+            raise self.error
+
+    def last_bytes(self):
+        """Stop, and say what b's memory must be."""
+        self.over.set()
+        self.join()
+        if self.error:
+            raise self.error
+        return self.bytes_of(self.rounds - 1)
+
+
+@contextlib.contextmanager
+def traffic(pair, memory, zeroes=False):
+    """Yields a Traffic that runs; it ends well, and so do both nodes."""
+    with Two(pair, a={"size": 2 * SIZE}, b={"memory": memory}) as (a, b):
+        running = Traffic(a, b, zeroes)
+        running.start()
+        try:
+            running.more()
+            yield running
+            running.more()
+        finally:
+            running.over.set()
+            running.join()
+        if running.error:
+            raise running.error
+
+
+# --- fork ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("children", (pytest.param("read", marks=pytest.mark.slow), "write"))
+def test_fork(pair, children):
+    """Children come while the parent's memory is written by the peer: each sees one
+    moment of it for good, and what it writes nobody else sees."""
+    there = Mapping(SIZE)
+
+    def live():
+        moment = there.peek()
+        for _ in range(5):
+            if children == "write":
+                moment = noise(SIZE, os.getpid())
+                there.poke(moment)
+            time.sleep(0.01)
+            assert same(there.peek(), moment)
+
+    with traffic(pair, there) as running:
+        for _ in range(8):
+            in_child(live)
+            running.more(1)
+        assert same(running.last_bytes(), there.peek())
+
+
+def test_fork_and_the_parent_writes(pair):
+    """The parent's own write after a fork makes a copy; the peer's next lands in it."""
+    there = Mapping(SIZE)
+    with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
+        for turn in range(5):
+            there.poke(noise(SIZE, turn))
+            def child_fn(child, turn=turn):
+                child.say()
+                child.wait_go()
+                assert same(there.peek(), noise(SIZE, turn))
+            child = Child(child_fn)
+            child.listen()
+            there.poke(b"parent's", 8)
+            a.memory[0:PAGE] = noise(PAGE, 100 + turn)
+            a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE)
+            a.post(e.IBV_WR_RDMA_READ, PAGE, 2 * PAGE, b.identity(), 0)
+            a.poll(2)
+            want = bytearray(noise(SIZE, turn)[0:PAGE])
+            want[8:16] = b"parent's"
+            assert same(a.memory[PAGE:3 * PAGE], want + noise(PAGE, 100 + turn))
+            child.go()
+            assert child.end() == 0
+
+
+@pytest.mark.slow
+def test_fork_of_the_sender(pair):
+    """What is sent is the parent's, whatever children do to their copy."""
+    with Two(pair, size=SIZE) as (a, b):
+        for turn in range(5):
+            a.memory[0:SIZE] = noise(SIZE, turn)
+            child = Child(lambda c: (a.memory.__setitem__(slice(0, SIZE), bytes(SIZE)),
+                                     c.say(), c.wait_go()))
+            child.listen()
+            a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+            a.poll()
+            assert same(b.memory[0:SIZE], noise(SIZE, turn))
+            child.go()
+            assert child.end() == 0
+
+
+# --- mappings --------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_mapped_over(pair):
+    """A new mapping takes the old one's place: bytes land in what is there."""
+    there = Mapping(SIZE)
+    with traffic(pair, there, zeroes=True) as running:
+        for _ in range(10):
+            Mapping(SIZE, addr=there.addr)
+            running.more(1)
+        assert same(running.last_bytes(), there.peek())
+
+
+def move_away(there):
+    place = Mapping(SIZE)
+    place.unmap()
+    there.home = there.addr
+    there.move(place.addr)
+
+
+def move_back(there):
+    there.move(there.home)
+
+
+# what happens, what makes it good again, and whether the bytes are still there
+SPOILED = {
+    "unmapped": (Mapping.unmap, lambda m: Mapping(SIZE, addr=m.addr), False),
+    "moved": (move_away, move_back, True),
+    "protected": (lambda m: m.protect(PROT_NONE), lambda m: m.protect(RW), True),
+    "read-only": (lambda m: m.protect(PROT_READ), lambda m: m.protect(RW), True),
+    "partly unmapped": (lambda m: m.unmap(SIZE // 2, PAGE),
+                        lambda m: Mapping(SIZE, addr=m.addr), False),
+}
+
+
+def reconnect(a, b):
+    for node in (a, b):
+        node.reset()
+        node.pending = []
+    a.connect(b.identity())
+    b.connect(a.identity())
+
+
+@pytest.mark.parametrize("how", ("unmapped", *(pytest.param(how, marks=pytest.mark.slow)
+                                               for how in SPOILED if how != "unmapped")))
+def test_spoiled(pair, how):
+    """Memory that may not be reached any more ends in an access error at both ends,
+    at once, and is the region's memory again when it may."""
+    spoil, mend, kept = SPOILED[how]
+    there = Mapping(SIZE)
+    with Two(pair, a={"size": 2 * SIZE}, b={"memory": there}) as (a, b):
+        peer = b.identity()
+        b.identity = lambda: peer
+        running = Traffic(a, b)
+        # elsewhere, but their pages may be those that are given up
+        others = [Mapping(SIZE) for _ in range(4)]
+        running.start()
+        running.more()
+        spoil(there)
+        for other in others:
+            other.poke(noise(SIZE, 50))
+        running.join(60)
+        assert not running.is_alive(), "a WRITE to nowhere does not end"
+        assert f"status {ACCESS_ERROR}" in str(running.error)
+        a.wait_state(e.IBV_QPS_ERR)
+        b.wait_state(e.IBV_QPS_ERR)
+        assert b.event() == e.IBV_EVENT_QP_ACCESS_ERR
+        for other in others:
+            assert same(other.peek(), noise(SIZE, 50))
+            other.unmap()
+        last = there.peek() if kept and how == "moved" else None
+        mend(there)
+        assert last is None or same(there.peek(), last)
+        reconnect(a, b)
+        running = Traffic(a, b)
+        running.start()
+        running.more()
+        assert same(running.last_bytes(), there.peek())
+
+
+def test_read_only_is_still_read(pair):
+    there = Mapping(SIZE)
+    there.poke(noise(SIZE, 1))
+    with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
+        there.protect(PROT_READ)
+        a.post(e.IBV_WR_RDMA_READ, 0, SIZE, b.identity(), 0)
+        a.poll()
+        assert same(a.memory[0:SIZE], noise(SIZE, 1))
+        there.protect(RW)
+        a.memory[0:SIZE] = noise(SIZE, 2)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+        a.poll()
+        assert same(there.peek(), noise(SIZE, 2))
+
+
+@pytest.mark.parametrize("what", ("unmapped", "protected"))
+def test_spoiled_at_the_sender(pair, what):
+    """The sender's own memory: its request fails, nothing reaches the peer."""
+    there = Mapping(SIZE)
+    with Two(pair, size=SIZE, a={"memory": there}) as (a, b):
+        SPOILED[what][0](there)
+        b.post_receive(0, SIZE)
+        a.post(e.IBV_WR_SEND, 0, SIZE, wr_id=1)
+        assert a.statuses() == [(1, e.IBV_WC_LOC_PROT_ERR)]
+        b.nothing()
+        assert same(b.memory[0:SIZE], bytes(SIZE))
+
+
+# --- advice, and what the kernel does by itself ------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("advice", (MADV_DONTNEED, MADV_FREE), ids=("dontneed", "free"))
+def test_given_back(pair, swap, advice):
+    """Pages become zeroes at any moment, and take the next bytes as well."""
+    there = Mapping(SIZE)
+    with traffic(pair, there, zeroes=True) as running:
+        for turn in range(20):
+            there.advise(advice, turn % 4 * PAGE, SIZE // 2)
+            if advice == MADV_FREE:
+                there.advise(MADV_PAGEOUT)
+            if turn % 4 == 0:
+                running.more(1)
+        running.more()
+        assert same(running.last_bytes(), there.peek())
+
+
+@pytest.mark.slow
+def test_collapsed(pair):
+    """Small pages become a huge one, which is split again."""
+    whole = Mapping(4 * MIB)
+    there = Mapping(SIZE, addr=(whole.addr + 2 * MIB - 1) & -(2 * MIB))
+    block = Mapping(2 * MIB, addr=there.addr)
+    block.advise(MADV_HUGEPAGE)
+    with traffic(pair, there) as running:
+        huge = 0
+        for _ in range(5):
+            try:
+                block.advise(MADV_COLLAPSE)
+            except OSError:
+                continue    # a page was held for a moment
+            huge += 1
+            running.more(1)
+            block.protect(PROT_READ, SIZE, PAGE)
+            block.protect(RW, SIZE, PAGE)
+            running.more(1)
+        assert huge
+        assert same(running.last_bytes(), there.peek())
+    whole.unmap()
+
+
+def scramble():
+    """Have the kernel move what it can: by compacting, and for huge pages."""
+    write_file("/proc/sys/vm/compact_memory", 1)
+    before = read_file("/proc/sys/vm/nr_hugepages")
+    write_file("/proc/sys/vm/nr_hugepages", int(before) + 50)
+    write_file("/proc/sys/vm/nr_hugepages", before)
+
+
+@pytest.mark.slow
+def test_migrated(pair):
+    """The bytes stay, at the same address, in other page frames."""
+    there = Mapping(SIZE)
+    moved = 0
+    with traffic(pair, there) as running:
+        for turn in range(2):
+            frames = [there.frame(at) for at in range(0, SIZE, PAGE)]
+            scramble()
+            with contextlib.suppress(OSError):
+                there.advise(MADV_SOFT_OFFLINE, turn * PAGE, PAGE)
+            moved += frames != [there.frame(at) for at in range(0, SIZE, PAGE)]
+            running.more(1)
+        assert same(running.last_bytes(), there.peek())
+    if not moved and os.uname().release.endswith("-debug"):
+        pytest.skip("this kernel moved no page")
+    assert moved
+
+
+def pages_swapped_out():
+    """By the whole machine, ever."""
+    return int(re.search(r"^pswpout (\d+)", read_file("/proc/vmstat"), re.M)[1])
+
+
+@pytest.mark.slow
+def test_swapped_out(pair, swap):
+    """Pages are written to swap while they are used, and come back. (Seldom are they
+    found there: the next access is on its way.)"""
+    there = Mapping(SIZE)
+    with traffic(pair, there) as running:
+        before = pages_swapped_out()
+        for _ in range(5):
+            # what another processor has just brought in is on its own list
+            write_file("/proc/sys/vm/compact_memory", 1)
+            there.advise(MADV_PAGEOUT)
+            running.more(1)
+        assert pages_swapped_out() > before
+        want = running.last_bytes()
+        there.page_out()
+        assert same(there.peek(), want)
+
+
+@contextlib.contextmanager
+def memory_group(limit):
+    """A memory control group; its path."""
+    if not os.path.ismount("/sys/fs/cgroup"):
+        run("mount", "-t", "cgroup2", "none", "/sys/fs/cgroup")
+    write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory")
+    path = "/sys/fs/cgroup/urxe-test"
+    os.mkdir(path)
+    write_file(f"{path}/memory.max", limit)
+    try:
+        yield path
+    finally:
+        wait_for(lambda: "populated 0" in read_file(f"{path}/cgroup.events"), 10,
+                 "the group to be empty")
+        os.rmdir(path)
+
+
+@pytest.mark.slow
+def test_less_memory_than_the_region(pair, swap):
+    """The owner's group may have an eighth of the region: its pages are charged to
+    it also when a peer touches them, and go to swap in turn."""
+    size, limit = 64 * MIB, 8 * MIB
+    hello_r, hello_w = os.pipe()
+    with memory_group(limit) as group:
+        def owner(child):
+            write_file(f"{group}/cgroup.procs", os.getpid())
+            node = Node(pair.b, memory=Mapping(size))
+            os.write(hello_w, " ".join(map(str, node.identity())).encode())
+            child.wait_go()
+            gid, *numbers = os.read(hello_r2, 1000).split()
+            node.connect(Peer(gid.decode(), *map(int, numbers)))
+            child.say()
+            child.wait_go()
+        hello_r2, hello_w2 = os.pipe()
+        child = Child(owner)
+        gid, *numbers = os.read(hello_r, 1000).split()
+        peer = Peer(gid.decode(), *map(int, numbers))
+        node = Node(pair.a, MIB)
+        os.write(hello_w2, " ".join(map(str, node.identity())).encode())
+        child.go()
+        child.listen()
+        node.connect(peer)
+        for at in range(0, size, MIB):
+            node.memory[0:MIB] = noise(PAGE, at) * (MIB // PAGE)
+            node.post(e.IBV_WR_RDMA_WRITE, 0, MIB, peer, at)
+            node.poll(seconds=60)
+        assert int(read_file(f"{group}/memory.current")) <= limit
+        assert int(read_file(f"{group}/memory.swap.current")) > size // 2
+        for at in range(0, size, MIB):
+            node.post(e.IBV_WR_RDMA_READ, 0, MIB, peer, at)
+            node.poll(seconds=60)
+            assert same(node.memory[0:MIB], noise(PAGE, at) * (MIB // PAGE))
+        node.close()
+        child.go()
+        assert child.end() == 0
+    for fd in (hello_r, hello_w, hello_r2, hello_w2):
+        os.close(fd)
+
+
+@pytest.mark.slow
+def test_merged(pair):
+    """KSM makes one page of equal ones; a WRITE parts them again."""
+    if not os.path.exists("/sys/kernel/mm/ksm/run"):
+        pytest.skip("this kernel merges no pages")
+    there = Mapping(SIZE)
+    there.advise(MADV_MERGEABLE)
+    with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
+        for turn in range(2):
+            a.memory[0:SIZE] = noise(PAGE, turn) * (SIZE // PAGE)
+            a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
+            a.poll()
+            write_file("/sys/kernel/mm/ksm/sleep_millisecs", 5)
+            write_file("/sys/kernel/mm/ksm/pages_to_scan", 5000)
+            write_file("/sys/kernel/mm/ksm/run", 1)
+            try:
+                wait_for(lambda: there.frame() == there.frame(SIZE - PAGE), 30,
+                         "pages to be merged")
+                a.memory[0:PAGE] = noise(PAGE, 90)
+                a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), 3 * PAGE)
+                a.post(e.IBV_WR_RDMA_READ, 0, SIZE, b.identity(), 0)
+                a.poll(2)
+            finally:
+                write_file("/sys/kernel/mm/ksm/run", 2)
+            want = bytearray(noise(PAGE, turn) * (SIZE // PAGE))
+            want[3 * PAGE:4 * PAGE] = noise(PAGE, 90)
+            assert same(a.memory[0:SIZE], want)
+            assert same(there.peek(), want)
+
+
+# --- the end -----------------------------------------------------------------------
+
+# How the survivor's requests may end when the peer is gone, besides success.
+ENDS = (e.IBV_WC_RETRY_EXC_ERR, e.IBV_WC_REM_ACCESS_ERR, e.IBV_WC_REM_OP_ERR,
+        e.IBV_WC_REM_INV_REQ_ERR, e.IBV_WC_WR_FLUSH_ERR)
+
+
+@pytest.mark.parametrize("moment", (1, *(pytest.param(n, marks=pytest.mark.slow)
+                                         for n in (0, 2, 3, 4, 5))))
+def test_exit_at_any_moment(pair, moment):
+    """The owner is killed while its memory, never touched before, is written. Some
+    time later, the pages are somebody else's: nothing is written there."""
+    size = 16 * MIB
+    with subprocess.Popen([sys.executable, "-m", "lab.owner", pair.b.link.name,
+                           pair.b.ipv4, str(size)], text=True, cwd=os.path.dirname(
+                               __file__), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as owner:
+        hello = json.loads(owner.stdout.readline())
+        peer = Peer(*(hello[field] for field in Peer._fields))
+        node = Node(pair.a, MIB)
+        node.memory[0:MIB] = b"\xee" * MIB
+        node.connect(peer, timeout=10, retries=3)
+        owner.stdin.write(json.dumps(node.identity()._asdict()) + "\n")
+        owner.stdin.flush()
+        assert json.loads(owner.stdout.readline()) == "connected"
+        killer = threading.Timer(0.01 * moment ** 2, owner.kill)
+        killer.start()
+        status = e.IBV_WC_SUCCESS
+        for at in list(range(0, size, MIB)) * 100:
+            node.post(e.IBV_WR_RDMA_WRITE, 0, MIB, peer, at)
+            status = node.statuses(seconds=60)[0][1]
+            if status != e.IBV_WC_SUCCESS:
+                break
+        killer.join()
+        assert owner.wait() == -9
+    assert status in ENDS
+    victim = Mapping(32 * MIB)
+    victim.poke(bytes(32 * MIB))
+    assert victim.peek().count(b"\xee") == 0
+    victim.unmap()
+    node.close()
