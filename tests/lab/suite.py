@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""rdma-core's own tests, as the distribution ships them: a file of them, run in a
+process of its own.
+
+    python3 -m lab.suite DIRECTORY FILE ARGUMENT...
+
+runs DIRECTORY/FILE.py and prints a line of JSON for each test. The arguments are the
+suite's own, such as --dev."""
+
+import glob
+import gzip
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+import unittest
+
+SHIPPED = "/usr/share/doc/rdma-core/tests"
+
+
+def unpack(directory):
+    for source in glob.glob(f"{SHIPPED}/*"):
+        name = os.path.basename(source)
+        opener = gzip.open if name.endswith(".gz") else open
+        with opener(source, "rb") as packed, \
+                open(os.path.join(directory, name.removesuffix(".gz")), "wb") as plain:
+            shutil.copyfileobj(packed, plain)
+
+
+def run(file, *arguments, timeout=300):
+    """{test: (outcome, why)}; outcome is one of passed, failed, skipped."""
+    with tempfile.TemporaryDirectory() as directory:
+        unpack(directory)
+        done = subprocess.run([sys.executable, "-m", "lab.suite", directory, file,
+                               *arguments], timeout=timeout, check=True, text=True,
+                              cwd=os.path.dirname(os.path.dirname(__file__)),
+                              stdout=subprocess.PIPE)
+    return {test: (outcome, why) for test, outcome, why in
+            map(json.loads, filter(lambda line: line.startswith("["),
+                                   done.stdout.splitlines()))}
+
+
+class Report(unittest.TestResult):
+    """Prints each outcome."""
+
+    # pylint: disable=invalid-name
+    @staticmethod
+    def say(test, outcome, why=""):
+        print(json.dumps((test.id().rsplit(".", 1)[1], outcome, why)), flush=True)
+
+    def addSuccess(self, test):
+        self.say(test, "passed")
+
+    def addFailure(self, test, err):
+        self.say(test, "failed", self._exc_info_to_string(err, test))
+
+    addError = addFailure
+
+    def addSkip(self, test, reason):
+        self.say(test, "skipped", reason)
+
+
+def main(directory, file, *arguments):
+    # Only this file is loaded: the suite's own __init__ would load all.
+    package = types.ModuleType("tests")
+    package.__path__ = [directory]
+    sys.modules["tests"] = package
+    sys.path.insert(0, directory)
+    sys.argv[1:] = arguments
+    importlib.import_module("args_parser").parser.parse_args()
+    module = importlib.import_module(f"tests.{file}")
+    unittest.defaultTestLoader.loadTestsFromModule(module).run(Report())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
