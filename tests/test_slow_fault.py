@@ -255,7 +255,7 @@ def test_others_go_on(pair, slow, operate):
 
 
 def test_many_stuck_ones_hold_up_no_other(pair):
-    """More than there are workers for: of one process, and another is unharmed."""
+    """Two dozen of one process at once, each with a worker that waits."""
     slow = UserFault()
     with contextlib.ExitStack() as stack:
         nodes = [stack.enter_context(Two(pair, a={"size": PAGE}, b={"memory": slow.mapping,
