@@ -175,3 +175,13 @@ bool urxe_ah_lookup(struct ib_pd *pd, u32 number, struct urxe_av *av)
 	xa_unlock_irqrestore(&dev->ahs, flags);
 	return found;
 }
+
+void urxe_ah_copy(struct ib_ah *ibah, struct urxe_av *av)
+{
+	struct urxe_dev *dev = to_urxe(ibah->device);
+	unsigned long flags;
+
+	xa_lock_irqsave(&dev->ahs, flags);
+	*av = to_uah(ibah)->av;
+	xa_unlock_irqrestore(&dev->ahs, flags);
+}

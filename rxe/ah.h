@@ -5,6 +5,9 @@
 #ifndef URXE_AH_H
 #define URXE_AH_H
 
+#include <linux/in.h>
+#include <net/ipv6.h>
+
 #include "urxe.h"
 
 /**
@@ -51,8 +54,8 @@ int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr);
  * @attr: as given, for query_ah; its references are not ours
  * @number: what a user's WQE names it by; 0 for the kernel's, which have none
  *
- * A user's is found by number: @av and the life of the handle are then guarded by
- * the lock of the link's table.
+ * The lock of the link's table guards @av, and the life of a user's handle, which
+ * is found by number.
  */
 struct urxe_ah {
 	struct ib_ah		ibah;
@@ -64,6 +67,24 @@ struct urxe_ah {
 static inline struct urxe_ah *to_uah(struct ib_ah *ibah)
 {
 	return container_of(ibah, struct urxe_ah, ibah);
+}
+
+/**
+ * struct urxe_dest - where one datagram goes
+ * @av: the way
+ * @qpn: the QP there
+ * @qkey: as posted: with its top bit the QP's own Q_Key is meant (IBTA 10.2.5)
+ */
+struct urxe_dest {
+	struct urxe_av		av;
+	u32			qpn;
+	u32			qkey;
+};
+
+static inline bool urxe_av_is_multicast(const struct urxe_av *av)
+{
+	return av->family == AF_INET ? ipv4_is_multicast(av->d4) :
+				       ipv6_addr_is_multicast(&av->d6);
 }
 
 /* Hooks for the core. */
@@ -80,5 +101,8 @@ int urxe_destroy_ah(struct ib_ah *ibah, u32 flags);
  * Return: false when there is no such handle in this PD. Any context.
  */
 bool urxe_ah_lookup(struct ib_pd *pd, u32 number, struct urxe_av *av);
+
+/* Copy the address vector of a handle that the caller keeps. Any context. */
+void urxe_ah_copy(struct ib_ah *ibah, struct urxe_av *av);
 
 #endif /* URXE_AH_H */

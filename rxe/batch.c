@@ -32,6 +32,7 @@ void urxe_batch_init(struct urxe_batch *batch, struct urxe_qp *qp,
 	*batch = (struct urxe_batch){
 		.qp = qp,
 		.ctx = ctx,
+		.dqpn = qp->attr.dest_qp_num,
 		.gfp = ctx->may_sleep ? GFP_KERNEL : GFP_ATOMIC | __GFP_NOWARN,
 	};
 }
@@ -48,7 +49,7 @@ static void aim(struct urxe_batch *batch)
 		return;
 	batch->aimed = true;
 	batch->dst = urxe_path_route(qp->dev, &qp->path);
-	batch->local = batch->dst && qp->attr.dest_qp_num >= URXE_MIN_QPN &&
+	batch->local = batch->dst && batch->dqpn >= URXE_MIN_QPN &&
 		       urxe_path_is_local(&qp->path, batch->dst);
 }
 
@@ -127,6 +128,8 @@ static void count_batch(const struct urxe_batch *batch, u32 bytes)
 	urxe_count_add(dev, URXE_CNT_TX_PKTS, batch->count);
 	urxe_count_add(dev, URXE_CNT_TX_BYTES, bytes);
 	urxe_count(dev, URXE_CNT_TX_BATCHES);
+	if (urxe_av_is_multicast(&batch->qp->path.av))
+		urxe_count_add(dev, URXE_CNT_TX_MCAST, batch->count);
 	trace_urxe_tx(batch->qp, batch->count, bytes);
 }
 
@@ -149,8 +152,7 @@ static void to_wire(struct urxe_batch *batch, struct sk_buff *skb)
 static void to_peer(struct urxe_batch *batch, struct sk_buff *skb)
 {
 	struct urxe_qp *qp = batch->qp;
-	struct urxe_qp *peer = urxe_qp_get(qp->dev->ns->net,
-					   qp->attr.dest_qp_num);
+	struct urxe_qp *peer = urxe_qp_get(qp->dev->ns->net, batch->dqpn);
 
 	if (!peer) {
 		urxe_count(qp->dev, URXE_CNT_DROP_NO_QP);
@@ -192,7 +194,7 @@ static void write_bth(const struct urxe_batch *batch, struct urxe_bth *bth,
 	bth->opcode = opcode;
 	bth->flags = BTH_MIG | pad << BTH_PAD_SHIFT;
 	bth->pkey = htons(URXE_PKEY);
-	bth->qpn = htonl(batch->qp->attr.dest_qp_num);
+	bth->qpn = htonl(batch->dqpn);
 	bth->apsn = htonl(psn);
 }
 
@@ -293,6 +295,16 @@ void urxe_batch_commit_ref(struct urxe_batch *batch)
 	batch->count = ref->packets;
 	flush(batch);
 	batch->ref = NULL;
+}
+
+void urxe_batch_turn(struct urxe_batch *batch, u32 dqpn)
+{
+	if (batch->skb)
+		flush(batch);
+	dst_release(batch->dst);
+	batch->dst = NULL;
+	batch->aimed = false;
+	batch->dqpn = dqpn;
 }
 
 void urxe_batch_send(struct urxe_batch *batch)

@@ -29,6 +29,7 @@ struct urxe_ref;
  * struct urxe_batch - a batch being filled, on the stack of a runner
  * @qp: whose
  * @ctx: of the runner
+ * @dqpn: the QP there that the packets are for
  * @skb: headers are there, packets are added to it; NULL when empty
  * @gfp: how memory may be had here
  * @aimed: @dst and @local are known
@@ -47,6 +48,7 @@ struct urxe_ref;
 struct urxe_batch {
 	struct urxe_qp		*qp;
 	struct urxe_ctx		*ctx;
+	u32			dqpn;
 	struct sk_buff		*skb;
 	gfp_t			gfp;
 	bool			aimed;
@@ -112,6 +114,13 @@ void urxe_batch_commit_ref(struct urxe_batch *batch);
 /*
  * To forget the packet instead takes nothing: the next one is written in its place.
  */
+
+/**
+ * urxe_batch_turn - send what is there; what follows goes elsewhere
+ * @dqpn: to this QP
+ * The QP's path may be set anew after it.
+ */
+void urxe_batch_turn(struct urxe_batch *batch, u32 dqpn);
 
 /* Send what is there; the batch is over. Context: process or softirq. */
 void urxe_batch_send(struct urxe_batch *batch);

@@ -69,7 +69,7 @@ void urxe_req_fail(struct urxe_qp *qp, enum ib_wc_status status)
 {
 	if (!sq_empty(&qp->sq))
 		finish(qp, status);
-	urxe_qp_error(qp, -1);
+	urxe_qp_sq_error(qp);
 }
 
 void urxe_complete_ready(struct urxe_qp *qp)
@@ -94,7 +94,7 @@ void urxe_flush_sq(struct urxe_qp *qp)
 	struct urxe_sq *sq = &qp->sq;
 
 	skb_queue_purge(&qp->req.pkts);
-	if (qp_is_user(qp) && urxe_sq_fetch(sq, qp->service))
+	if (qp_is_user(qp) && urxe_sq_fetch(sq, qp->ibqp.pd, qp->service))
 		return;
 	while (!sq_empty(sq))
 		finish(qp, IB_WC_WR_FLUSH_ERR);

@@ -9,6 +9,8 @@ static const struct rdma_stat_desc descs[] = {
 	[URXE_CNT_TX_BYTES].name		= "tx_bytes",
 	[URXE_CNT_RX_PKTS].name			= "rx_packets",
 	[URXE_CNT_RX_BYTES].name		= "rx_bytes",
+	[URXE_CNT_TX_MCAST].name		= "tx_multicast_packets",
+	[URXE_CNT_RX_MCAST].name		= "rx_multicast_packets",
 	[URXE_CNT_TX_BATCHES].name		= "tx_batches",
 	[URXE_CNT_RX_BATCHES].name		= "rx_batches",
 	[URXE_CNT_RETRY_TIMEOUT].name		= "retry_timeout",
@@ -40,6 +42,8 @@ static const struct rdma_stat_desc descs[] = {
 	[URXE_CNT_DROP_PKEY].name		= "drop_pkey",
 	[URXE_CNT_DROP_QKEY].name		= "drop_qkey",
 	[URXE_CNT_DROP_NO_RQE].name		= "drop_no_rqe",
+	[URXE_CNT_DROP_SEQUENCE].name		= "drop_sequence",
+	[URXE_CNT_DROP_REFUSED].name		= "drop_refused",
 	[URXE_CNT_DROP_BACKLOG].name		= "drop_backlog",
 	[URXE_CNT_DROP_NOMEM].name		= "drop_no_memory",
 };
@@ -52,7 +56,7 @@ struct rdma_hw_stats *urxe_alloc_hw_port_stats(struct ib_device *ibdev,
 					  RDMA_HW_STATS_DEFAULT_LIFESPAN);
 }
 
-static u64 sum(const struct urxe_dev *dev, enum urxe_counter c)
+u64 urxe_counter_sum(const struct urxe_dev *dev, enum urxe_counter c)
 {
 	u64 total = 0;
 	int cpu;
@@ -70,6 +74,6 @@ int urxe_get_hw_stats(struct ib_device *ibdev, struct rdma_hw_stats *stats,
 	if (!port || !stats)
 		return -EINVAL;
 	for (c = 0; c < URXE_NUM_COUNTERS; c++)
-		stats->value[c] = sum(to_urxe(ibdev), c);
+		stats->value[c] = urxe_counter_sum(to_urxe(ibdev), c);
 	return URXE_NUM_COUNTERS;
 }

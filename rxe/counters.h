@@ -15,6 +15,8 @@ enum urxe_counter {
 	URXE_CNT_TX_BYTES,
 	URXE_CNT_RX_PKTS,
 	URXE_CNT_RX_BYTES,
+	URXE_CNT_TX_MCAST,		/* packets, which are counted above too */
+	URXE_CNT_RX_MCAST,
 	URXE_CNT_TX_BATCHES,		/* skbs given to the stack */
 	URXE_CNT_RX_BATCHES,
 	URXE_CNT_RETRY_TIMEOUT,		/* retransmissions by cause */
@@ -46,6 +48,8 @@ enum urxe_counter {
 	URXE_CNT_DROP_PKEY,
 	URXE_CNT_DROP_QKEY,
 	URXE_CNT_DROP_NO_RQE,
+	URXE_CNT_DROP_SEQUENCE,		/* UC: of a message that lost another */
+	URXE_CNT_DROP_REFUSED,		/* UC, UD: not allowed, or too long */
 	URXE_CNT_DROP_BACKLOG,
 	URXE_CNT_DROP_NOMEM,
 	URXE_NUM_COUNTERS
@@ -66,6 +70,9 @@ static inline void urxe_count(struct urxe_dev *dev, enum urxe_counter c)
 {
 	urxe_count_add(dev, c, 1);
 }
+
+/* A counter's value now. Any context. */
+u64 urxe_counter_sum(const struct urxe_dev *dev, enum urxe_counter c);
 
 /* counters.c: hooks for the core */
 struct rdma_hw_stats *urxe_alloc_hw_port_stats(struct ib_device *ibdev,

@@ -102,10 +102,9 @@ static void fill_optional(struct ib_device_attr *attr,
 		attr->max_mw = URXE_MAX_MW;
 	}
 	if (ops->attach_mcast) {
-		attr->max_mcast_grp = URXE_MAX_MCAST_GRP;
-		attr->max_mcast_qp_attach = URXE_MAX_MCAST_QP;
-		attr->max_total_mcast_qp_attach =
-			URXE_MAX_MCAST_GRP * URXE_MAX_MCAST_QP;
+		attr->max_mcast_grp = URXE_MAX_MCAST_ATTACH;
+		attr->max_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
+		attr->max_total_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
 	}
 }
 
@@ -114,14 +113,18 @@ static void fill_odp(struct ib_device_attr *attr,
 		     const struct ib_device_ops *ops)
 {
 	struct ib_odp_caps *caps = &attr->odp_caps;
-	u32 rc = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV |
-		 IB_ODP_SUPPORT_WRITE | IB_ODP_SUPPORT_READ |
-		 IB_ODP_SUPPORT_ATOMIC | URXE_ODP_EXTENDED;
+	u32 ud = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV;
+	u32 uc, rc;
 
 	if (ops->create_srq)
-		rc |= IB_ODP_SUPPORT_SRQ_RECV;
+		ud |= IB_ODP_SUPPORT_SRQ_RECV;
+	uc = ud | IB_ODP_SUPPORT_WRITE;
+	rc = uc | IB_ODP_SUPPORT_READ | IB_ODP_SUPPORT_ATOMIC |
+	     URXE_ODP_EXTENDED;
 	caps->general_caps = IB_ODP_SUPPORT | IB_ODP_SUPPORT_IMPLICIT;
 	caps->per_transport_caps.rc_odp_caps = rc;
+	caps->per_transport_caps.uc_odp_caps = uc;
+	caps->per_transport_caps.ud_odp_caps = ud;
 }
 
 int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
@@ -129,7 +132,7 @@ int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 {
 	if (udata && (udata->inlen || udata->outlen))
 		return -EINVAL;
-	attr->fw_ver = 1;
+	attr->fw_ver = URXE_FW_VER;
 	attr->sys_image_guid = ibdev->node_guid;
 	attr->vendor_id = URXE_VENDOR_ID;
 	attr->vendor_part_id = URXE_VENDOR_PART_ID;

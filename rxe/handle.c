@@ -31,7 +31,25 @@ void urxe_handles_exit(void)
 	xa_destroy(&handles);
 }
 
-struct urxe_handle *urxe_handle_create(struct urxe_qp *qp)
+static int enter(struct urxe_handle *handle)
+{
+	int err = xa_alloc_cyclic(&handles, &handle->qpn, handle,
+				  XA_LIMIT(URXE_MIN_QPN, URXE_MAX_QPN),
+				  &next_qpn, GFP_KERNEL);
+
+	return err < 0 ? -ENOMEM : 0;
+}
+
+static int enter_gsi(struct urxe_handle *handle, struct urxe_dev *dev)
+{
+	if (rcu_access_pointer(dev->gsi))
+		return -EBUSY;
+	handle->qpn = URXE_GSI_QPN;
+	rcu_assign_pointer(dev->gsi, handle);
+	return 0;
+}
+
+struct urxe_handle *urxe_handle_create(struct urxe_qp *qp, bool gsi)
 {
 	struct urxe_handle *handle = kzalloc(sizeof(*handle), GFP_KERNEL);
 	int err;
@@ -41,12 +59,10 @@ struct urxe_handle *urxe_handle_create(struct urxe_qp *qp)
 	spin_lock_init(&handle->lock);
 	kref_init(&handle->ref);
 	handle->qp = qp;
-	err = xa_alloc_cyclic(&handles, &handle->qpn, handle,
-			      XA_LIMIT(URXE_MIN_QPN, URXE_MAX_QPN), &next_qpn,
-			      GFP_KERNEL);
-	if (err < 0) {
+	err = gsi ? enter_gsi(handle, qp->dev) : enter(handle);
+	if (err) {
 		kfree(handle);
-		return ERR_PTR(-ENOMEM);
+		return ERR_PTR(err);
 	}
 	atomic_inc(&alive);
 	return handle;
@@ -65,7 +81,10 @@ void urxe_handle_cut(struct urxe_handle *handle)
 {
 	unsigned long flags;
 
-	xa_erase(&handles, handle->qpn);
+	if (handle->qpn == URXE_GSI_QPN)
+		RCU_INIT_POINTER(handle->qp->dev->gsi, NULL);
+	else
+		xa_erase(&handles, handle->qpn);
 	spin_lock_irqsave(&handle->lock, flags);
 	handle->qp = NULL;
 	spin_unlock_irqrestore(&handle->lock, flags);
@@ -122,6 +141,19 @@ void urxe_handles_break(const struct urxe_mr *mr)
 		urxe_qp_put(qp);
 	}
 	rcu_read_unlock();
+}
+
+struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
+{
+	struct urxe_handle *handle;
+	struct urxe_qp *qp = NULL;
+
+	rcu_read_lock();
+	handle = rcu_dereference(dev->gsi);
+	if (handle)
+		qp = urxe_handle_qp(handle);
+	rcu_read_unlock();
+	return qp;
 }
 
 static void uncharge(struct sk_buff *skb)

@@ -13,12 +13,14 @@
 
 struct net;
 struct sk_buff;
+struct urxe_dev;
 struct urxe_mr;
 struct urxe_qp;
 
 /**
  * struct urxe_handle - a QP number's entry in the table of all
- * @qpn: the number, unique in all links and namespaces
+ * @qpn: the number, unique in all links and namespaces but for QP 1, which each
+ *	 link has
  * @lock: guards @qp
  * @qp: NULL once the QP is on its way out
  * @ref: the QP's, and one for each skb under way and each window bound
@@ -41,8 +43,12 @@ int urxe_handles_init(void);
 /* Waits until the last skb that names a handle has been freed. May sleep. */
 void urxe_handles_exit(void);
 
-/* Return: a handle with a number of its own, or ERR_PTR(-ENOMEM). May sleep. */
-struct urxe_handle *urxe_handle_create(struct urxe_qp *qp);
+/**
+ * urxe_handle_create - make a QP known by number
+ * @gsi: by number 1 of its link, else by one of its own
+ * Return: the handle; ERR_PTR(-ENOMEM), or -EBUSY for a second QP 1. May sleep.
+ */
+struct urxe_handle *urxe_handle_create(struct urxe_qp *qp, bool gsi);
 
 /*
  * From the return on, no packet and no skb leads to the QP any more. The QP may
@@ -64,9 +70,12 @@ static inline struct urxe_handle *urxe_handle_get(struct urxe_handle *handle)
  */
 struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn);
 
+/* QP 1 of a link, likewise. */
+struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev);
+
 /*
- * The QP of a handle that is held, to be given to urxe_qp_put(), or NULL when it is
- * on its way out. Any context.
+ * The QP of a handle that is held, or found under RCU, to be given to urxe_qp_put(),
+ * or NULL when it is on its way out. Any context.
  */
 struct urxe_qp *urxe_handle_qp(struct urxe_handle *handle);
 

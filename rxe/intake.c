@@ -34,8 +34,6 @@ struct peek {
 	__be32		bth[3];
 };
 
-#define GSI_QPN	1
-
 /* Return: the destination QP's number; 0, which is nobody's, for what isn't RoCE. */
 static u32 peek_qpn(const struct sk_buff *skb)
 {
@@ -86,7 +84,7 @@ static unsigned int take(struct net *net, struct sk_buff *skb,
 	if (qpn == IB_MULTICAST_QPN)
 		give_copy(net, skb);
 	if (qpn < URXE_MIN_QPN || qpn > URXE_MAX_QPN)
-		if (qpn != GSI_QPN || !is_our_address(net, dgid))
+		if (qpn != URXE_GSI_QPN || !is_our_address(net, dgid))
 			return NF_ACCEPT;
 	give(net, skb);
 	return NF_STOLEN;

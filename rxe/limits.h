@@ -21,12 +21,13 @@
 #define URXE_MAX_SRQ_WR		((1 << 14) - 1)
 #define URXE_MAX_RD_ATOMIC	128
 #define URXE_MAX_RES_RD_ATOMIC	(URXE_MAX_QP * URXE_MAX_RD_ATOMIC)
-#define URXE_MAX_MCAST_GRP	8192
-#define URXE_MAX_MCAST_QP	56
+#define URXE_MAX_MCAST_ATTACH	8192	/* QPs in groups, whatever groups */
 #define URXE_MAX_FRMR_PAGES	512
 #define URXE_MAX_MSG		(1U << 31)
+#define URXE_MAX_MTU		4096	/* payload bytes of a packet */
 
 /* Wire numbers: 24 bits; rdma_rxe has those below 2^20, see intake.c. */
+#define URXE_GSI_QPN		1
 #define URXE_MIN_QPN		0x200000
 #define URXE_MAX_QPN		0xfffffe
 #define URXE_PKEY		0xffff

@@ -125,13 +125,10 @@ void urxe_links_readdress(struct net_device *ndev)
 	call_on(ndev, urxe_port_readdress);
 }
 
-/* Has @dev a QP 1, and the address? */
-static bool takes_mads_for(struct urxe_dev *dev, const union ib_gid *gid)
+static bool has_address(struct urxe_dev *dev, const union ib_gid *gid)
 {
 	const struct ib_gid_attr *attr;
 
-	if (!rdma_cap_ib_mad(&dev->ibdev, 1))
-		return false;
 	attr = rdma_find_gid_by_port(&dev->ibdev, gid,
 				     IB_GID_TYPE_ROCE_UDP_ENCAP, 1, NULL);
 	if (IS_ERR(attr))
@@ -148,7 +145,7 @@ struct urxe_dev *urxe_link_of_address(struct net *net, const union ib_gid *gid)
 	list_for_each_entry(dev, &urxe_links, entry) {
 		if (dev->ns->net != net || !ib_device_try_get(&dev->ibdev))
 			continue;
-		if (takes_mads_for(dev, gid)) {
+		if (has_address(dev, gid)) {
 			found = dev;
 			break;
 		}

@@ -48,11 +48,12 @@ void urxe_links_update(struct net_device *ndev);
 void urxe_links_readdress(struct net_device *ndev);
 
 /**
- * urxe_link_of_address - the link whose QP 1 a packet is for
+ * urxe_link_of_address - the link whose QP 1 a packet is for: the first made of
+ * those that have the address
  * @net: where it arrived
  * @gid: its destination address
  * Return: with a reference, to be given back by ib_device_put(); NULL when no link
- * has that address, or has no QP 1. Not in hard interrupts.
+ * has that address. Not in hard interrupts.
  */
 struct urxe_dev *urxe_link_of_address(struct net *net, const union ib_gid *gid);
 

@@ -2,6 +2,10 @@
 /*
  * Taking received packets apart, and moving their payload.
  */
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <net/ipv6.h>
+
 #include "mr.h"
 #include "pkt.h"
 #include "psn.h"
@@ -47,6 +51,15 @@ const void *urxe_skb_piece(const struct sk_buff *skb, u32 off, u32 *len)
 	return NULL;
 }
 
+void urxe_skb_dgid(const struct sk_buff *skb, union ib_gid *gid)
+{
+	if (skb->protocol == htons(ETH_P_IP))
+		ipv6_addr_set_v4mapped(ip_hdr(skb)->daddr,
+				       (struct in6_addr *)gid->raw);
+	else
+		memcpy(gid->raw, &ipv6_hdr(skb)->daddr, sizeof(gid->raw));
+}
+
 /* The headers, and what stands behind them; all of it in one go where possible. */
 static bool copy_headers(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 			 u32 len)
@@ -66,22 +79,21 @@ static bool copy_headers(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 		    u32 len)
 {
-	u32 hdr_len, pad;
+	u32 hdr_len;
 
 	if (len < sizeof(pkt->bth) + URXE_ICRC_LEN ||
 	    !copy_headers(pkt, skb, off, len))
 		return false;
 	hdr_len = urxe_hdr_len(pkt->bth.opcode);
-	pad = (pkt->bth.flags & BTH_PAD_MASK) >> BTH_PAD_SHIFT;
 	if (!hdr_len || (pkt->bth.flags & BTH_TVER_MASK) || (len & 3) ||
-	    len < hdr_len + pad + URXE_ICRC_LEN)
+	    len < hdr_len + pkt_pad(pkt) + URXE_ICRC_LEN)
 		return false;
 	pkt->skb = skb;
 	pkt->packets = 1;
 	pkt->ref = NULL;
 	pkt->skip = 0;
 	pkt->payload = off + hdr_len;
-	pkt->len = len - hdr_len - pad - URXE_ICRC_LEN;
+	pkt->len = len - hdr_len - pkt_pad(pkt) - URXE_ICRC_LEN;
 	pkt->traits = urxe_traits(pkt->bth.opcode);
 	pkt->psn = ntohl(pkt->bth.apsn) & BTH_24BITS;
 	return !pkt->len || (pkt->traits & OP_PAYLOAD);

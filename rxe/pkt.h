@@ -11,6 +11,7 @@
 #include "opcode.h"
 
 struct ib_pd;
+union ib_gid;
 struct rxe_sge;
 struct urxe_ctx;
 struct urxe_mr;
@@ -21,6 +22,8 @@ struct urxe_ref;
  * @off: where the next packet's BTH is, from skb->data
  * @end: where the run ends
  * @seg: bytes of each packet; the last may be shorter
+ * @iif: index of the interface where it arrived, 0 from this host; the device itself
+ *	 may be gone
  * @ref: the one packet's payload is there instead (ref.h); NULL for all from a wire
  *
  * Every packet of a queued run is well-formed and its ICRC is right, or it has come
@@ -30,6 +33,7 @@ struct urxe_run {
 	u32	off;
 	u32	end;
 	u32	seg;
+	int	iif;
 	struct urxe_ref	*ref;
 };
 
@@ -80,6 +84,9 @@ struct urxe_pkt {
  */
 const void *urxe_skb_piece(const struct sk_buff *skb, u32 off, u32 *len);
 
+/* The destination address as a GID. */
+void urxe_skb_dgid(const struct sk_buff *skb, union ib_gid *gid);
+
 /**
  * urxe_pkt_parse - take a packet apart
  * @pkt: filled in
@@ -107,6 +114,11 @@ static inline void urxe_run_next(struct sk_buff *skb)
 static inline bool pkt_ack_requested(const struct urxe_pkt *pkt)
 {
 	return pkt->bth.apsn & htonl(BTH_ACK);
+}
+
+static inline u8 pkt_pad(const struct urxe_pkt *pkt)
+{
+	return (pkt->bth.flags & BTH_PAD_MASK) >> BTH_PAD_SHIFT;
 }
 
 static inline u32 pkt_qpn(const struct urxe_pkt *pkt)

@@ -17,9 +17,6 @@
 
 #include "port.h"
 
-/* No QP 0 and 1 yet, so no MADs and no connection manager. */
-#define URXE_PORT_CAPS		(RDMA_CORE_CAP_PROT_ROCE_UDP_ENCAP | \
-				 RDMA_CORE_CAP_ETH_AH)
 #define URXE_DEFAULT_SPEED	SPEED_10000
 
 /* Mb/s up to which a width and a lane speed are what we call it. */
@@ -172,9 +169,8 @@ int urxe_get_port_immutable(struct ib_device *ibdev, u32 port,
 {
 	immutable->gid_tbl_len = URXE_GID_TBL_LEN;
 	immutable->pkey_tbl_len = URXE_PKEY_TBL_LEN;
-	immutable->core_cap_flags = URXE_PORT_CAPS;
-	if (immutable->core_cap_flags & RDMA_CORE_CAP_IB_MAD)
-		immutable->max_mad_size = IB_MGMT_MAD_SIZE;
+	immutable->core_cap_flags = RDMA_CORE_PORT_IBA_ROCE_UDP_ENCAP;
+	immutable->max_mad_size = IB_MGMT_MAD_SIZE;
 	return 0;
 }
 

@@ -14,14 +14,20 @@
 #include "slow.h"
 #include "trace.h"
 
-static u32 service_of(enum ib_qp_type type)
+/* What a QP of each type speaks on the wire. */
+static const struct {
+	u32	service;
+	u8	opcodes;
+} services[] = {
+	[IB_QPT_GSI]	= { OP_UD, OPC_UD },
+	[IB_QPT_RC]	= { OP_RC, OPC_RC },
+	[IB_QPT_UC]	= { OP_UC, OPC_UC },
+	[IB_QPT_UD]	= { OP_UD, OPC_UD },
+};
+
+static bool type_ok(enum ib_qp_type type)
 {
-	switch (type) {
-	case IB_QPT_RC:
-		return OP_RC;
-	default:
-		return 0;
-	}
+	return type < ARRAY_SIZE(services) && services[type].service;
 }
 
 void urxe_qp_put(struct urxe_qp *qp)
@@ -53,7 +59,7 @@ static int check_init_attr(const struct ib_qp_init_attr *init)
 {
 	if (init->create_flags)
 		return -EOPNOTSUPP;
-	if (!service_of(init->qp_type))
+	if (!type_ok(init->qp_type))
 		return -EOPNOTSUPP;
 	if (!init->send_cq || !init->recv_cq || !caps_ok(&init->cap))
 		return -EINVAL;
@@ -64,7 +70,9 @@ static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init,
 			struct workqueue_struct *wq)
 {
 	qp->dev = to_urxe(qp->ibqp.device);
-	qp->service = service_of(init->qp_type);
+	qp->service = services[init->qp_type].service;
+	qp->opcodes = services[init->qp_type].opcodes;
+	qp->mtu = URXE_MAX_MTU;
 	qp->sq_sig_all = init->sq_sig_type == IB_SIGNAL_ALL_WR;
 	qp->state = IB_QPS_RESET;
 	refcount_set(&qp->ref, 1);
@@ -73,7 +81,7 @@ static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init,
 	spin_lock_init(&qp->state_lock);
 	urxe_runner_init(&qp->sq_runner, wq, urxe_sq_step, sq_runner_put, NULL);
 	urxe_runner_init(&qp->rq_runner, wq, urxe_rq_step, rq_runner_put,
-			 urxe_resp_slow);
+			 qp->service & OP_RC ? urxe_resp_slow : NULL);
 	urxe_req_init(qp);
 	urxe_resp_init(qp);
 }
@@ -148,7 +156,7 @@ int urxe_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *init,
 		if (err)
 			goto err_queues;
 	}
-	qp->handle = urxe_handle_create(qp);
+	qp->handle = urxe_handle_create(qp, init->qp_type == IB_QPT_GSI);
 	if (IS_ERR(qp->handle)) {
 		err = PTR_ERR(qp->handle);
 		goto err_queues;
@@ -196,25 +204,40 @@ void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type type)
 		qp->ibqp.event_handler(&event, qp->ibqp.qp_context);
 }
 
-void urxe_qp_error(struct urxe_qp *qp, int event)
+/* False when the QP is not in one of the states from @first to @last. */
+static bool change_state(struct urxe_qp *qp, enum ib_qp_state first,
+			 enum ib_qp_state last, enum ib_qp_state to)
 {
 	unsigned long flags;
-	bool changed = false;
+	bool changed;
 
 	spin_lock_irqsave(&qp->state_lock, flags);
-	if (qp->state >= IB_QPS_RTR && qp->state != IB_QPS_ERR) {
-		trace_urxe_qp_state(qp, IB_QPS_ERR);
-		WRITE_ONCE(qp->state, IB_QPS_ERR);
-		changed = true;
+	changed = qp->state >= first && qp->state <= last;
+	if (changed) {
+		trace_urxe_qp_state(qp, to);
+		WRITE_ONCE(qp->state, to);
 	}
 	spin_unlock_irqrestore(&qp->state_lock, flags);
-	if (!changed)
+	return changed;
+}
+
+void urxe_qp_error(struct urxe_qp *qp, int event)
+{
+	if (!change_state(qp, IB_QPS_RTR, IB_QPS_SQE, IB_QPS_ERR))
 		return;
 	if (event >= 0)
 		urxe_qp_event(qp, event);
 	/* Deferred: the caller may hold one of the tokens. */
 	urxe_runner_defer(&qp->sq_runner);
 	urxe_runner_defer(&qp->rq_runner);
+}
+
+void urxe_qp_sq_error(struct urxe_qp *qp)
+{
+	if (qp->service & OP_RC)
+		urxe_qp_error(qp, -1);
+	else if (change_state(qp, IB_QPS_RTS, IB_QPS_SQD, IB_QPS_SQE))
+		urxe_runner_defer(&qp->sq_runner);
 }
 
 void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts)
@@ -240,7 +263,7 @@ static void kick_from_post(struct urxe_qp *qp, struct urxe_runner *runner)
 
 /*
  * A user QP's requests are in its ring already, and a call without any is the
- * doorbell.
+ * doorbell. Those that are refused here are forgotten when it gets to RTS.
  */
 int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 		   const struct ib_send_wr **bad_wr)
@@ -248,7 +271,7 @@ int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 	struct urxe_qp *qp = to_uqp(ibqp);
 	int err = 0;
 
-	if (qp_is_user(qp) ? !!wr : !may_post_send(qp)) {
+	if ((qp_is_user(qp) && wr) || !may_post_send(qp)) {
 		*bad_wr = wr;
 		return -EINVAL;
 	}

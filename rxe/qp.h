@@ -182,13 +182,14 @@ struct urxe_resp {
  * @gone: completed when @ref falls to 0
  * @mutex: one modify, query or destroy at a time
  * @service: OP_RC, OP_UC, OP_UD
+ * @opcodes: OPC_RC, OPC_UC, OPC_UD: where the service's opcodes begin
  * @sq_sig_all: every send completes with a CQE
  * @state_lock: guards changes of @state; read by READ_ONCE anywhere
  * @state: the only copy of the QP's state
  * @attr: what modify set; see above for who may read it when
  * @cap: what create gave
  * @mtu: payload bytes of a full packet
- * @path: to the peer
+ * @path: to the peer; of UD: to where the last packet went, SQ side
  * @sq: send queue, SQ side
  * @rq: receive queue; without a ring when there is an SRQ
  * @req: SQ side
@@ -204,6 +205,7 @@ struct urxe_qp {
 	struct completion	gone;
 	struct mutex		mutex;
 	u32			service;
+	u8			opcodes;
 	bool			sq_sig_all;
 	spinlock_t		state_lock;
 	enum ib_qp_state	state;
@@ -250,6 +252,16 @@ void urxe_qp_put(struct urxe_qp *qp);
  * Both sides flush what they have. Any context, either token or none held.
  */
 void urxe_qp_error(struct urxe_qp *qp, int event);
+
+/**
+ * urxe_qp_sq_error - a send work request has failed
+ * @qp: the QP
+ *
+ * An RC QP is in error as a whole. With the other services nobody waits for what
+ * is not sent: the send queue flushes what it has, until it is modified to RTS,
+ * and receiving goes on (IBTA 10.3.1.6). SQ side's token held.
+ */
+void urxe_qp_sq_error(struct urxe_qp *qp);
 
 /* Tell the consumer of an asynchronous event. Any context. */
 void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type event);

@@ -146,6 +146,12 @@ static void set_state(struct urxe_qp *qp, enum ib_qp_state state)
 {
 	unsigned long flags;
 
+	/* What failed had PSNs, of which not all were used. */
+	if (qp->state == IB_QPS_SQE && state == IB_QPS_RTS)
+		set_sq_psn(qp, qp->req.psn);
+	/* What has been posted already was too early, and refused. */
+	if (qp->state == IB_QPS_RTR && state == IB_QPS_RTS)
+		urxe_sq_reset(&qp->sq);
 	spin_lock_irqsave(&qp->state_lock, flags);
 	trace_urxe_qp_state(qp, state);
 	WRITE_ONCE(qp->state, state);

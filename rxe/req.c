@@ -14,6 +14,7 @@
 #include "req.h"
 #include "rnr.h"
 #include "trace.h"
+#include "ud.h"
 
 /*
  * Packets sent and not acknowledged. A loss costs all that is behind it, so the
@@ -59,14 +60,15 @@ static const struct {
 	[IB_WR_FLUSH] = { .only = OPC_FLUSH },
 };
 
-static u8 wire_opcode(const struct urxe_wqe *wqe, bool first, bool last)
+static u8 wire_opcode(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		      bool first, bool last)
 {
 	if (first && last)
-		return wire_ops[wqe->opcode].only;
+		return qp->opcodes | wire_ops[wqe->opcode].only;
 	if (first)
-		return wire_ops[wqe->opcode].first;
-	return last ? wire_ops[wqe->opcode].last :
-		      wire_ops[wqe->opcode].middle;
+		return qp->opcodes | wire_ops[wqe->opcode].first;
+	return qp->opcodes | (last ? wire_ops[wqe->opcode].last :
+				     wire_ops[wqe->opcode].middle);
 }
 
 /* --- timers ------------------------------------------------------------- */
@@ -332,11 +334,14 @@ static void *put_atomic_eth(void *at, const struct urxe_wqe *wqe)
 }
 
 /* Extended headers in their order on the wire. Return: where payload begins. */
-static void *put_ext(struct urxe_bth *bth, const struct urxe_wqe *wqe, u32 off)
+static void *put_ext(const struct urxe_qp *qp, struct urxe_bth *bth,
+		     const struct urxe_wqe *wqe, u32 off)
 {
 	u32 traits = urxe_traits(bth->opcode);
 	void *at = urxe_bth_ext(bth);
 
+	if (traits & OP_DETH)
+		at = urxe_ud_put_deth(at, qp, &wqe->dest);
 	if (traits & OP_FETH)
 		at = put_word(at, wqe->imm);
 	if (traits & OP_RETH)
@@ -369,11 +374,21 @@ static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 
 	if (last && (wqe->flags & IB_SEND_SOLICITED))
 		bth->flags |= BTH_SE;
+	if (!(qp->service & OP_RC))
+		return;
 	req->since_ack += n;
 	if (!last && !req->probe && req->since_ack < every)
 		return;
 	req->since_ack = 0;
 	bth->apsn |= htonl(BTH_ACK);
+}
+
+/* Where nothing is acknowledged, what is sent is done with. */
+static void sent_unreliably(struct urxe_qp *qp, bool last)
+{
+	qp->req.una_psn = qp->req.send_psn;
+	if (last)
+		sq_slot(&qp->sq, qp->sq.next)->done = true;
 }
 
 /* The next @n PSNs, which end the WQE if @last, are on their way. */
@@ -388,6 +403,8 @@ static void sent(struct urxe_qp *qp, u32 n, bool last)
 		req->probe_end = req->send_psn;
 	if (req_dist(req, req->send_psn) > req_dist(req, req->max_psn))
 		req->max_psn = req->send_psn;
+	if (!(qp->service & OP_RC))
+		sent_unreliably(qp, last);
 	if (last)
 		qp->sq.next++;
 }
@@ -451,11 +468,11 @@ static enum tx send_reference(struct urxe_qp *qp, struct urxe_batch *batch,
 	struct urxe_bth *bth;
 
 	bth = urxe_batch_ref(batch,
-			     wire_opcode(wqe, piece->first, piece->last),
+			     wire_opcode(qp, wqe, piece->first, piece->last),
 			     qp->req.send_psn, wqe->num_sge);
 	if (!bth)
 		return TX_AGAIN;
-	put_ext(bth, wqe, 0);
+	put_ext(qp, bth, wqe, 0);
 	fill_ref(batch->ref, wqe, piece);
 	set_bits(qp, bth, wqe, piece->packets, piece->last);
 	urxe_batch_commit_ref(batch);
@@ -472,11 +489,11 @@ static enum tx send_value(struct urxe_qp *qp, struct urxe_batch *batch,
 	int err;
 
 	bth = urxe_batch_packet(batch,
-				wire_opcode(wqe, piece.first, piece.last),
+				wire_opcode(qp, wqe, piece.first, piece.last),
 				piece.len, qp->req.send_psn);
 	if (!bth)
 		return TX_AGAIN;
-	err = put_payload(qp, wqe, put_ext(bth, wqe, 0), &piece, ctx);
+	err = put_payload(qp, wqe, put_ext(qp, bth, wqe, 0), &piece, ctx);
 	if (err)
 		return err == -EAGAIN ? TX_SLEEP :
 					local_error(wqe, IB_WC_LOC_PROT_ERR);
@@ -493,7 +510,7 @@ static enum tx send_message(struct urxe_qp *qp, struct urxe_batch *batch,
 {
 	struct piece piece = referable(qp, wqe);
 
-	if (may_refer(qp, batch, wqe, &piece))
+	if ((qp->service & OP_RC) && may_refer(qp, batch, wqe, &piece))
 		return send_reference(qp, batch, wqe, &piece, ctx);
 	return send_value(qp, batch, wqe, ctx);
 }
@@ -511,7 +528,7 @@ static enum tx send_request(struct urxe_qp *qp, struct urxe_batch *batch,
 				carries ? wqe->length : 0, qp->req.send_psn);
 	if (!bth)
 		return TX_AGAIN;
-	at = put_ext(bth, wqe, piece.off);
+	at = put_ext(qp, bth, wqe, piece.off);
 	if (carries)
 		memcpy(at, wqe->data, wqe->length);
 	set_bits(qp, bth, wqe, 1, true);
@@ -590,6 +607,7 @@ static enum tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 			 struct urxe_ctx *ctx)
 {
 	struct urxe_sq *sq = &qp->sq;
+	enum ib_wc_status status;
 	struct urxe_wqe *wqe;
 
 	/* The slot is read after the index that says it is filled. */
@@ -617,6 +635,10 @@ static enum tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 		return TX_AGAIN;
 	if (wqe_has_response(wqe))
 		return send_request(qp, batch, wqe);
+	status = qp->service & OP_UD ? urxe_ud_aim(qp, batch, wqe) :
+				       IB_WC_SUCCESS;
+	if (status)
+		return local_error(wqe, status);
 	return send_message(qp, batch, wqe, ctx);
 }
 
@@ -642,7 +664,8 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	struct urxe_batch batch;
 	enum tx tx;
 
-	if (qp_is_user(qp) && urxe_sq_fetch(&qp->sq, qp->service)) {
+	if (qp_is_user(qp) &&
+	    urxe_sq_fetch(&qp->sq, qp->ibqp.pd, qp->service)) {
 		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
 		return URXE_STEP_DONE;
 	}
@@ -699,6 +722,7 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		if (qp_state(qp) == IB_QPS_ERR)
 			break;
 		return transmit(qp, ctx);
+	case IB_QPS_SQE:
 	case IB_QPS_ERR:
 		break;
 	default:

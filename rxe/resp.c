@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
- * The responder of a connected QP: does what requests ask for, and answers.
+ * The responder of a connected QP: does what requests ask for, and, unless the
+ * service is unreliable (UC), answers.
  *
  * A request packet goes through: order (is it the one expected?), sequence (may
  * it follow the last one?), resources (receive WQE, memory), execution,
@@ -11,10 +12,10 @@
 #include "counters.h"
 #include "mr.h"
 #include "opcode.h"
-#include "pkt.h"
-#include "qp.h"
 #include "ref.h"
+#include "resp.h"
 #include "srq.h"
+#include "ud.h"
 
 /* Packets taken in before an acknowledgment that is owed is sent. */
 #define ACK_COALESCE	128
@@ -22,17 +23,6 @@
 /* How long a QP in error waits before it looks for receive requests again. */
 #define FLUSH_WAIT_MIN	1UL
 #define FLUSH_WAIT_MAX	((unsigned long)HZ)
-
-/*
- * How a request can fail, as a negative number besides -EAGAIN: the syndrome to
- * answer with. The QP goes to error with all but the first two.
- */
-#define NAK(syndrome)	(-(int)(syndrome) - MAX_ERRNO)
-#define FAIL_RNR	NAK(AETH_RNR_NAK)
-#define FAIL_SEQ	NAK(AETH_NAK_SEQ_ERR)
-#define FAIL_INV_REQ	NAK(AETH_NAK_INV_REQ)
-#define FAIL_ACCESS	NAK(AETH_NAK_REM_ACC)
-#define FAIL_TOLD	NAK(0xff)	/* all has been said and done */
 
 /* --- answers ------------------------------------------------------------ */
 
@@ -305,33 +295,38 @@ static struct urxe_rd_res *recall(struct urxe_qp *qp, u32 psn)
 
 /* --- completions on the receive queue ----------------------------------- */
 
+void urxe_resp_complete(struct urxe_qp *qp, struct ib_wc *wc,
+			const struct urxe_pkt *pkt)
+{
+	wc->wr_id = qp->resp.rqe.wr_id;
+	wc->qp = &qp->ibqp;
+	wc->port_num = 1;
+	qp->resp.have_rqe = false;
+	if (pkt && (pkt->traits & OP_IMM)) {
+		wc->wc_flags |= IB_WC_WITH_IMM;
+		wc->ex.imm_data = pkt_last_word(pkt);
+	}
+	urxe_cq_post(to_ucq(qp->ibqp.recv_cq), wc,
+		     pkt && (pkt->bth.flags & BTH_SE));
+}
+
 static void post_recv_cqe(struct urxe_qp *qp, enum ib_wc_status status,
 			  const struct urxe_pkt *pkt)
 {
-	struct urxe_resp *resp = &qp->resp;
 	struct ib_wc wc = {
-		.wr_id = resp->rqe.wr_id,
 		.status = status,
 		.opcode = IB_WC_RECV,
-		.qp = &qp->ibqp,
 		.src_qp = qp->attr.dest_qp_num,
-		.byte_len = resp->length,
-		.port_num = 1,
+		.byte_len = qp->resp.length,
 	};
 
-	resp->have_rqe = false;
-	if (pkt && (pkt->traits & OP_IMM)) {
-		wc.wc_flags |= IB_WC_WITH_IMM;
-		wc.ex.imm_data = pkt_last_word(pkt);
-	}
 	if (pkt && (pkt->traits & OP_IETH)) {
 		wc.wc_flags |= IB_WC_WITH_INVALIDATE;
 		wc.ex.invalidate_rkey = be32_to_cpu(pkt_last_word(pkt));
 	}
 	if (pkt && (pkt->traits & OP_WRITE))
 		wc.opcode = IB_WC_RECV_RDMA_WITH_IMM;
-	urxe_cq_post(to_ucq(qp->ibqp.recv_cq), &wc,
-		     pkt && (pkt->bth.flags & BTH_SE));
+	urxe_resp_complete(qp, &wc, pkt);
 }
 
 /* --- failing ------------------------------------------------------------ */
@@ -368,15 +363,13 @@ static void fail(struct urxe_qp *qp, struct urxe_ctx *ctx, int why)
 			  why == FAIL_INV_REQ ? IB_EVENT_QP_REQ_ERR : -1);
 }
 
-/*
- * The receive WQE itself is at fault: it completes with @status, which says all
- * there is to say on this side (no event, IBTA 11.6.3.2), and the peer is told.
- */
-static int fail_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx,
-		    enum ib_wc_status status, u8 syndrome)
+int urxe_resp_fail_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx,
+		       enum ib_wc_status status, u8 syndrome)
 {
-	urxe_count(qp->dev, URXE_CNT_TX_ERR_NAK);
-	send_nak(qp, ctx, syndrome);
+	if (qp->service & OP_RC) {
+		urxe_count(qp->dev, URXE_CNT_TX_ERR_NAK);
+		send_nak(qp, ctx, syndrome);
+	}
 	post_recv_cqe(qp, status, NULL);
 	urxe_qp_error(qp, -1);
 	return FAIL_TOLD;
@@ -431,7 +424,7 @@ static bool needs_rqe(const struct urxe_pkt *pkt)
 	       ((pkt->traits & OP_WRITE) && (pkt->traits & OP_IMM));
 }
 
-static int get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
+int urxe_resp_get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
 
@@ -441,7 +434,8 @@ static int get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		return FAIL_RNR;
 	resp->have_rqe = true;
 	if (resp->rqe.status)
-		return fail_rqe(qp, ctx, resp->rqe.status, AETH_NAK_REM_OP);
+		return urxe_resp_fail_rqe(qp, ctx, resp->rqe.status,
+					  AETH_NAK_REM_OP);
 	return 0;
 }
 
@@ -458,13 +452,14 @@ static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	int err;
 
 	if (pkt->len > resp->rqe.length - resp->length)
-		return fail_rqe(qp, ctx, IB_WC_LOC_LEN_ERR,
-				AETH_NAK_INV_REQ);
+		return qp->service & OP_RC ?
+		       urxe_resp_fail_rqe(qp, ctx, IB_WC_LOC_LEN_ERR,
+					  AETH_NAK_INV_REQ) : FAIL_INV_REQ;
 	err = urxe_pkt_to_sg(pkt, qp_recv_pd(qp), resp->rqe.sge,
 			     resp->rqe.num_sge, resp->length, ctx);
 	if (err && !try_again(err))
-		return fail_rqe(qp, ctx, IB_WC_LOC_PROT_ERR,
-				AETH_NAK_REM_OP);
+		return urxe_resp_fail_rqe(qp, ctx, IB_WC_LOC_PROT_ERR,
+					  AETH_NAK_REM_OP);
 	return err;
 }
 
@@ -664,7 +659,7 @@ static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		   struct urxe_ctx *ctx)
 {
 	int err = needs_rqe(pkt) && (pkt->traits & (OP_SEND | OP_LAST)) ?
-		  get_rqe(qp, ctx) : 0;
+		  urxe_resp_get_rqe(qp, ctx) : 0;
 
 	if (err)
 		return err;
@@ -769,17 +764,12 @@ static void duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 
 /* --- one packet --------------------------------------------------------- */
 
-static int request(struct urxe_qp *qp, struct urxe_pkt *pkt,
-		   struct urxe_ctx *ctx)
+static int rc_request(struct urxe_qp *qp, struct urxe_pkt *pkt,
+		      struct urxe_ctx *ctx)
 {
 	s32 order = psn_diff(pkt->psn, qp->resp.psn);
 	int err;
 
-	/* Not in this QP's protocol at all: not even worth a NAK. */
-	if (!(pkt->traits & qp->service)) {
-		urxe_count(qp->dev, URXE_CNT_DROP_MALFORMED);
-		return 0;
-	}
 	if (order > 0)
 		return FAIL_SEQ;
 	if (order < 0 && -order < pkt->packets) {
@@ -817,10 +807,69 @@ static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	urxe_runner_kick_next(ctx, &sender->sq_runner);
 }
 
+/* The rest of a message is of no use; what it had of a receive WQE is free again. */
+static void forget_message(struct urxe_qp *qp)
+{
+	qp->resp.in_msg = 0;
+	qp->resp.length = 0;
+}
+
+static int uc_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		      struct urxe_ctx *ctx)
+{
+	int err;
+
+	if (!sequence_ok(qp, pkt))
+		return FAIL_SEQ;
+	if (!length_ok(qp, pkt) || !permitted(qp, pkt))
+		return FAIL_INV_REQ;
+	err = execute(qp, pkt, ctx);
+	if (!err)
+		take_in(qp, pkt);
+	return err;
+}
+
+/*
+ * Nobody is told what is missing or wrong. The message is dropped, and the next
+ * begins with a first packet of any number (IBTA 9.8.2.2).
+ */
+static int uc_request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		      struct urxe_ctx *ctx)
+{
+	int err;
+
+	if (pkt->psn != qp->resp.psn || (pkt->traits & OP_FIRST))
+		forget_message(qp);
+	qp->resp.psn = pkt->psn;
+	err = uc_execute(qp, pkt, ctx);
+	if (!err || err == -EAGAIN || err == FAIL_TOLD)
+		return err;
+	urxe_count(qp->dev, err == FAIL_RNR ? URXE_CNT_DROP_NO_RQE :
+			    err == FAIL_SEQ ? URXE_CNT_DROP_SEQUENCE :
+					      URXE_CNT_DROP_REFUSED);
+	forget_message(qp);
+	qp->resp.psn = psn_add(pkt->psn, 1);
+	return 0;
+}
+
+static int request(struct urxe_qp *qp, struct urxe_pkt *pkt,
+		   struct urxe_ctx *ctx)
+{
+	/* Not in this QP's protocol at all: not even worth a NAK. */
+	if (!(pkt->traits & qp->service)) {
+		urxe_count(qp->dev, URXE_CNT_DROP_MALFORMED);
+		return 0;
+	}
+	if (qp->service & OP_RC)
+		return rc_request(qp, pkt, ctx);
+	return qp->service & OP_UC ? uc_request(qp, pkt, ctx) :
+				     urxe_ud_request(qp, pkt, ctx);
+}
+
 /* The first packet tells a QP in RTR that its peer is there. */
 static void check_comm_est(struct urxe_qp *qp)
 {
-	if (qp->resp.comm_est)
+	if (qp->resp.comm_est || (qp->service & OP_UD))
 		return;
 	qp->resp.comm_est = true;
 	if (qp_state(qp) == IB_QPS_RTR)
@@ -834,7 +883,7 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 	struct urxe_pkt pkt;
 	int err;
 
-	if (!urxe_path_matches(&qp->path, skb)) {
+	if (!(qp->service & OP_UD) && !urxe_path_matches(&qp->path, skb)) {
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
 		urxe_run(skb)->off = urxe_run(skb)->end;
 		return URXE_STEP_DONE;
@@ -947,6 +996,7 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	case IB_QPS_RTR:
 	case IB_QPS_RTS:
 	case IB_QPS_SQD:
+	case IB_QPS_SQE:
 		step = respond(qp, ctx);
 		if (qp_state(qp) != IB_QPS_ERR)
 			return step;

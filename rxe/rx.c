@@ -9,11 +9,11 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
-#include <net/ipv6.h>
 
 #include "counters.h"
 #include "icrc.h"
 #include "link.h"
+#include "mcast.h"
 #include "ns.h"
 #include "pkt.h"
 #include "qp.h"
@@ -26,13 +26,16 @@
 
 /**
  * struct part - the packets of one skb that go to one queue
- * @qp: whose, with a reference; NULL: none yet
+ * @qp: whose, with a reference; NULL: none yet; of a multicast part any of those
+ *	it is for
+ * @qpn: the number that the packets name
  * @request: to the responder, else to the completer
  * @off: of the first
  * @end: behind the last
  */
 struct part {
 	struct urxe_qp	*qp;
+	u32		qpn;
 	bool		request;
 	u32		off;
 	u32		end;
@@ -144,19 +147,53 @@ static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
 	return request ? &qp->rq_runner : &qp->sq_runner;
 }
 
-/* Queue the part at its QP, and let the QP have it. Uses up @skb, and @part. */
+/* Queue @skb at @qp, and let the QP have it. Uses up both. */
+static void give(struct urxe_qp *qp, struct sk_buff *skb, bool request,
+		 struct urxe_run run)
+{
+	if (enqueue(qp, skb, request, run))
+		urxe_runner_kick(runner_of(qp, request));
+	urxe_qp_put(qp);
+}
+
+static void give_copy(struct urxe_qp *qp, struct sk_buff *skb)
+{
+	struct sk_buff *copy = skb_clone(skb, GFP_ATOMIC);
+
+	if (copy) {
+		give(qp, copy, true, *urxe_run(skb));
+		return;
+	}
+	urxe_count(qp->dev, URXE_CNT_DROP_NOMEM);
+	urxe_qp_put(qp);
+}
+
+static void give_all(struct urxe_qp *qp, struct sk_buff *skb,
+		     struct urxe_run run)
+{
+	urxe_count_add(qp->dev, URXE_CNT_RX_MCAST,
+		       DIV_ROUND_UP(run.end - run.off, run.seg));
+	*urxe_run(skb) = run;
+	urxe_mcast_each(skb, give_copy);
+	urxe_qp_put(qp);
+	consume_skb(skb);
+}
+
+/* The part is complete. Uses up @skb, and @part. */
 static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 {
 	struct urxe_qp *qp = part->qp;
 	struct urxe_run run = {
 		.off = part->off, .end = part->end, .seg = seg,
+		.iif = skb->dev->ifindex,
 	};
 
 	part->qp = NULL;
 	count_run(qp, &run);
-	if (enqueue(qp, skb, part->request, run))
-		urxe_runner_kick(runner_of(qp, part->request));
-	urxe_qp_put(qp);
+	if (part->qpn == IB_MULTICAST_QPN)
+		give_all(qp, skb, run);
+	else
+		give(qp, skb, part->request, run);
 }
 
 void urxe_rx_local(struct urxe_qp *qp, struct sk_buff *skb, bool request,
@@ -189,18 +226,42 @@ static void deliver_shared(struct arrival *at)
 	part->qp = NULL;
 }
 
+/* QP 1 of the link that the packet is addressed to. */
+static struct urxe_qp *find_gsi(const struct arrival *at)
+{
+	struct urxe_dev *dev;
+	struct urxe_qp *qp;
+	union ib_gid gid;
+
+	urxe_skb_dgid(at->skb, &gid);
+	dev = urxe_link_of_address(at->net, &gid);
+	if (!dev)
+		return NULL;
+	qp = urxe_qp_get_gsi(dev);
+	ib_device_put(&dev->ibdev);
+	return qp;
+}
+
+static struct urxe_qp *find_qp(const struct arrival *at, u32 qpn)
+{
+	if (qpn == IB_MULTICAST_QPN)
+		return urxe_mcast_any(at->skb);
+	return qpn == URXE_GSI_QPN ? find_gsi(at) : urxe_qp_get(at->net, qpn);
+}
+
 /* Whose packet is it? Continues the part if it can. */
 static void find_part(struct arrival *at, const struct urxe_pkt *pkt)
 {
 	bool request = pkt->traits & OP_REQUEST;
 	struct part *part = &at->part;
 
-	if (part->qp && (part->qp->ibqp.qp_num != pkt_qpn(pkt) ||
+	if (part->qp && (part->qpn != pkt_qpn(pkt) ||
 			 part->request != request))
 		deliver_shared(at);
 	if (part->qp)
 		return;
-	part->qp = urxe_qp_get(at->net, pkt_qpn(pkt));
+	part->qpn = pkt_qpn(pkt);
+	part->qp = find_qp(at, part->qpn);
 	part->request = request;
 	part->off = at->off;
 }
@@ -208,15 +269,10 @@ static void find_part(struct arrival *at, const struct urxe_pkt *pkt)
 /* A drop that no QP is known for is the link's that has the address. */
 static void count_stray(const struct arrival *at, enum urxe_counter c)
 {
-	const struct sk_buff *skb = at->skb;
 	struct urxe_dev *dev;
 	union ib_gid gid;
 
-	if (skb->protocol == htons(ETH_P_IP))
-		ipv6_addr_set_v4mapped(ip_hdr(skb)->daddr,
-				       (struct in6_addr *)&gid);
-	else
-		memcpy(&gid, &ipv6_hdr(skb)->daddr, sizeof(gid));
+	urxe_skb_dgid(at->skb, &gid);
 	dev = urxe_link_of_address(at->net, &gid);
 	if (!dev)
 		return;

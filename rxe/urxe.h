@@ -23,10 +23,13 @@
 #include "compat.h"
 #include "limits.h"
 
-#define URXE_VERSION	"0.1"
+#define URXE_VERSION	"0.1.0"
+/* The same as a number: 16 bits for each part. */
+#define URXE_FW_VER	(0ULL << 32 | 1 << 16 | 0)
 
 struct urxe_ns;
 struct urxe_counters;
+struct urxe_handle;
 
 /* What a link does with user memory it is asked to register. */
 enum urxe_policy {
@@ -52,6 +55,9 @@ enum urxe_policy {
  * @ahs: user address handles by number
  * @ah_next: likewise for @ahs
  * @srqs: numbers of SRQs
+ * @gsi: QP 1's; NULL while there is none. Written by who creates and destroys it,
+ *	 one at a time
+ * @attached: QPs in multicast groups, each as often as it is; guarded by RTNL
  * @counters: per CPU, summed on reading
  * @wq: the workers of this link, for what has no process behind it
  * @policy: enum urxe_policy for regions registered from now on
@@ -72,6 +78,8 @@ struct urxe_dev {
 	struct xarray			ahs;
 	u32				ah_next;
 	struct ida			srqs;
+	struct urxe_handle __rcu	*gsi;
+	u32				attached;
 	struct urxe_counters __percpu	*counters;
 	struct workqueue_struct		*wq;
 	enum urxe_policy		policy;

@@ -9,6 +9,8 @@
 #include "ah.h"
 #include "counters.h"
 #include "cq.h"
+#include "mad.h"
+#include "mcast.h"
 #include "mr.h"
 #include "mw.h"
 #include "policy.h"
@@ -67,6 +69,7 @@ const struct ib_device_ops urxe_ops = {
 	.query_pkey		= urxe_query_pkey,
 	.get_port_immutable	= urxe_get_port_immutable,
 	.get_link_layer		= urxe_get_link_layer,
+	.process_mad		= urxe_process_mad,
 
 	.alloc_hw_port_stats	= urxe_alloc_hw_port_stats,
 	.get_hw_stats		= urxe_get_hw_stats,
@@ -122,6 +125,8 @@ const struct ib_device_ops urxe_ops = {
 	.destroy_qp		= urxe_destroy_qp,
 	.post_send		= urxe_post_send,
 	.post_recv		= urxe_post_recv,
+	.attach_mcast		= urxe_attach_mcast,
+	.detach_mcast		= urxe_detach_mcast,
 
 	INIT_RDMA_OBJ_SIZE(ib_ah, urxe_ah, ibah),
 	INIT_RDMA_OBJ_SIZE(ib_cq, urxe_cq, ibcq),

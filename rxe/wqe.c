@@ -153,6 +153,15 @@ static void copy_remote(struct urxe_wqe *wqe, const struct rxe_send_wqe *head)
 	}
 }
 
+/* The user names an address handle; what else he wrote of a way is not looked at. */
+static bool copy_dest(struct urxe_dest *dest, struct ib_pd *pd,
+		      const struct rxe_send_wr *wr)
+{
+	dest->qpn = wr->wr.ud.remote_qpn & BTH_24BITS;
+	dest->qkey = wr->wr.ud.remote_qkey;
+	return urxe_ah_lookup(pd, wr->wr.ud.ah_num, &dest->av);
+}
+
 /* Immediate data is big-endian already, a key is not. */
 static void copy_extra(struct urxe_wqe *wqe, const struct rxe_send_wr *wr)
 {
@@ -190,7 +199,8 @@ static enum ib_wc_status copy_payload(const struct urxe_sq *sq,
  * only the copy is looked at.
  */
 static void copy_user(const struct urxe_sq *sq, struct urxe_wqe *wqe,
-		      const struct rxe_send_wqe *from, u32 service)
+		      const struct rxe_send_wqe *from, struct ib_pd *pd,
+		      u32 service)
 {
 	struct rxe_send_wqe head;
 
@@ -206,14 +216,17 @@ static void copy_user(const struct urxe_sq *sq, struct urxe_wqe *wqe,
 	}
 	wqe->is_inline = wqe->kind == WQE_ATOMIC_WRITE ||
 			 (wqe->flags & IB_SEND_INLINE);
-	copy_remote(wqe, &head);
+	if (!(service & OP_UD))
+		copy_remote(wqe, &head);
 	copy_extra(wqe, &head.wr);
 	wqe->status = copy_payload(sq, wqe, &head.dma, from->dma.sge);
 	if (!wqe->status)
 		wqe->status = check(wqe);
+	if ((service & OP_UD) && !copy_dest(&wqe->dest, pd, &head.wr))
+		wqe->status = IB_WC_LOC_QP_OP_ERR;
 }
 
-int urxe_sq_fetch(struct urxe_sq *sq, u32 service)
+int urxe_sq_fetch(struct urxe_sq *sq, struct ib_pd *pd, u32 service)
 {
 	struct urxe_ring *ring = &sq->ring;
 	u32 pending;
@@ -225,7 +238,7 @@ int urxe_sq_fetch(struct urxe_sq *sq, u32 service)
 		return -EIO;
 	while (pending--) {
 		copy_user(sq, sq_slot(sq, sq->head),
-			  urxe_ring_elem(ring, ring->index), service);
+			  urxe_ring_elem(ring, ring->index), pd, service);
 		ring->index = (ring->index + 1) & ring->mask;
 		sq->head++;
 	}
@@ -288,6 +301,14 @@ static void copy_kernel_remote(struct urxe_wqe *wqe,
 	}
 }
 
+static void copy_kernel_dest(struct urxe_dest *dest,
+			     const struct ib_send_wr *wr)
+{
+	urxe_ah_copy(ud_wr(wr)->ah, &dest->av);
+	dest->qpn = ud_wr(wr)->remote_qpn & BTH_24BITS;
+	dest->qkey = ud_wr(wr)->remote_qkey;
+}
+
 static int copy_kernel(const struct urxe_sq *sq, struct urxe_wqe *wqe,
 		       const struct ib_send_wr *wr, u32 service)
 {
@@ -302,7 +323,10 @@ static int copy_kernel(const struct urxe_sq *sq, struct urxe_wqe *wqe,
 		return -EINVAL;
 	wqe->is_inline = wqe->kind == WQE_ATOMIC_WRITE ||
 			 (wqe->flags & IB_SEND_INLINE);
-	copy_kernel_remote(wqe, wr);
+	if (service & OP_UD)
+		copy_kernel_dest(&wqe->dest, wr);
+	else
+		copy_kernel_remote(wqe, wr);
 	if (wr->opcode == IB_WR_SEND_WITH_INV)
 		wqe->imm = cpu_to_be32(wr->ex.invalidate_rkey);
 	else

@@ -6,6 +6,7 @@
 #ifndef URXE_WQE_H
 #define URXE_WQE_H
 
+#include "ah.h"
 #include "hdr.h"
 #include "ring.h"
 
@@ -31,15 +32,16 @@ enum urxe_wqe_kind {
  * @imm: immediate data, the rkey to invalidate, or how to flush, as it goes on
  *	 the wire
  * @length: bytes
- * @rkey: remote key (RDMA, atomic, flush)
  * @remote: remote address (RDMA, atomic, flush)
  * @compare_add: atomic operand
  * @swap: atomic operand
  * @mr: region of a fast registration
+ * @rkey: remote key (RDMA, atomic, flush)
  * @key: new key, or the key to invalidate
  * @access: of a fast registration, or a window
  * @lkey: bind: key of the region; the window's is @rkey, its address @remote
  * @span: bind, flush: bytes, of which none are moved
+ * @dest: where a datagram goes
  * @first_psn: of its packets, or of the responses to it
  * @packets: PSNs it takes; 0 for WQE_LOCAL
  * @num_sge: entries of @sge, 0 when inline
@@ -57,17 +59,22 @@ struct urxe_wqe {
 	u8			num_sge;
 	__be32			imm;
 	u32			length;
-	u32			rkey;
-	u64			remote;
-	u64			compare_add;
-	u64			swap;
-	struct ib_mr		*mr;
-	u32			key;
-	u32			access;
-	u32			lkey;
-	u64			span;
 	u32			first_psn;
 	u32			packets;
+	union {
+		struct {
+			u64		remote;
+			u64		compare_add;
+			u64		swap;
+			struct ib_mr	*mr;
+			u32		rkey;
+			u32		key;
+			u32		access;
+			u32		lkey;
+			u64		span;
+		};
+		struct urxe_dest	dest;
+	};
 	union {
 		DECLARE_FLEX_ARRAY(struct rxe_sge, sge);
 		DECLARE_FLEX_ARRAY(u8, data);
@@ -146,11 +153,12 @@ void urxe_sq_exit(struct urxe_sq *sq);
 /**
  * urxe_sq_fetch - copy what the user has posted into slots
  * @sq: a user QP's
+ * @pd: the QP's, which a datagram's address handle has to be in
  * @service: OP_RC, OP_UC or OP_UD: which opcodes are right
  * Return: 0; -EIO when the ring's index can't be true: the QP is beyond repair.
  * Context: any, with the SQ side's token.
  */
-int urxe_sq_fetch(struct urxe_sq *sq, u32 service);
+int urxe_sq_fetch(struct urxe_sq *sq, struct ib_pd *pd, u32 service);
 
 /**
  * urxe_sq_push - copy a kernel consumer's work request into a slot
