@@ -111,14 +111,14 @@ def test_module_goes_at_once(link_type, where):
     """After the scribbling, and the death of who did it, nothing holds the links,
     nor the module."""
     with net.Pair(link_type, where) as pair:
+        objects = net.objects()
         process = scribble(pair, 60, random.SystemRandom().randrange(1 << 32))
         time.sleep(3)
         assert process.poll() is None, process.communicate()
         process.kill()
         subprocess.run(["pkill", "-9", "-x", "scribble"], check=False)
         process.communicate()
-        quiet(pair, {end.link.name: dict.fromkeys(net.objects(end.link.name), 0)
-                     for end in pair.ends})
+        quiet(pair, objects)
 
 
 # --- what goes into the device ---------------------------------------------

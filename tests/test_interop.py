@@ -11,6 +11,7 @@ The kernels before 7.1 give rdma_rxe a socket in the first namespace only.
 import pytest
 
 from lab import net, perftest
+from lab.programs import pair_up
 
 TOOLS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_atomic_bw",
          "ib_write_lat", "ib_read_lat", "ib_send_lat")
@@ -26,12 +27,40 @@ def pair(link_type):
     net.unload("rxe")
 
 
+@pytest.fixture(params=("urxe", "rxe"))
+def view(pair, request):
+    """The pair with this one's link at the client's end."""
+    return pair if request.param == "urxe" else pair.turned()
+
+
 @pytest.mark.parametrize("tool", TOOLS)
-@pytest.mark.parametrize("client", ("urxe", "rxe"))
-def test_both_roles(pair, tool, client):
-    view = pair if client == "urxe" else pair.turned()
+def test_both_roles(view, tool):
     size = () if "atomic" in tool else ("-s", 8192)
     assert perftest.run(view, tool, *size, "-n", 100).rows
+
+
+@pytest.mark.parametrize("tool", ("ib_write_bw", "ib_send_lat"))
+def test_ipv6(view, tool):
+    assert perftest.run(view, tool, "-s", 8192, "-n", 100, ipv6=True).rows
+
+
+# What is lost stays lost, so there is room for all that is sent.
+@pytest.mark.parametrize("tool, options", (
+    ("ib_write_bw", ("-c", "UC", "-s", 8192)), ("ib_send_bw", ("-c", "UC", "-r", 256)),
+    ("ib_send_lat", ("-c", "UC")), ("ib_send_bw", ("-c", "UD", "-r", 256)),
+    ("ib_send_lat", ("-c", "UD"))))
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+def test_unreliable(view, tool, options, ipv6):
+    assert perftest.run(view, tool, *options, "-n", 100, ipv6=ipv6).rows
+
+
+@pytest.mark.parametrize("server, client", (
+    (["rping", "-s", "-C", 20, "-V", "-S", 3000], ["rping", "-c", "-C", 20, "-V", "-S", 3000, "-a"]),
+    (["ucmatose", "-c", 10], ["ucmatose", "-c", 10, "-S", 3000, "-s"]),
+    (["udaddy", "-c", 5], ["udaddy", "-c", 5, "-s"])),
+    ids=("rping", "ucmatose", "udaddy"))
+def test_connection_manager(view, server, client):
+    pair_up(view, server, [*client, view.b.ipv4])
 
 
 def test_both_ways(pair):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 
+from lab import command
 from lab.command import as_user, memory
 from lab.net import wait_for
 
@@ -81,6 +82,13 @@ def listening(pid, port):
     return False
 
 
+def serves(process, end, tcp_port=None):
+    """Whether a server listens, on a TCP port or by rdma_cm, or has ended already."""
+    if process.poll() is not None or tcp_port and listening(process.pid, tcp_port):
+        return True
+    return "LISTEN" in command.run(*end.command(["rdma", "resource", "show", "cm_id"]))
+
+
 def start(end, argv, user, memlock):
     if user:
         argv = as_user(argv, memlock)
@@ -88,15 +96,20 @@ def start(end, argv, user, memlock):
                             stderr=subprocess.PIPE, text=True)
 
 
+def said(streams):
+    """What came by both streams, of which one may be joined to the other."""
+    return "".join(stream or "" for stream in streams)
+
+
 def stop(process):
     """End a process, at the latest after some seconds, and collect its words."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            return "".join(process.communicate(timeout=5))
+            return said(process.communicate(timeout=5))
         except subprocess.TimeoutExpired:
             process.kill()
-    return "".join(process.communicate())
+    return said(process.communicate())
 
 
 def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
@@ -116,8 +129,7 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
     server = start(pair.b, argv(pair.b, server_ip), user, memlock)
     client = None
     try:
-        wait_for(lambda: listening(server.pid, int(port)) or
-                 server.poll() is not None, 15, f"{tool} server")
+        wait_for(lambda: serves(server, pair.b, int(port)), 15, f"{tool} server")
         client = start(pair.a, argv(pair.a, client_ip) + [pair.b.ipv4], user,
                        memlock)
         watch = Watch([server.pid, client.pid])
@@ -130,10 +142,10 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         watch.over.set()
         watch.join()
     except (subprocess.TimeoutExpired, TimeoutError) as late:
-        said = "".join(f"--- {who}\n{stop(process)}"
-                       for who, process in (("client", client), ("server", server))
-                       if process)
-        raise Failed(f"{tool} {' '.join(map(str, options))}: {late}\n{said}") from late
+        words = "".join(f"--- {who}\n{stop(process)}"
+                        for who, process in (("client", client), ("server", server))
+                        if process)
+        raise Failed(f"{tool} {' '.join(map(str, options))}: {late}\n{words}") from late
     if client.returncode or server.returncode:
         raise Failed(f"{tool} {' '.join(map(str, options))}: exit status "
                      f"{client.returncode} (client), {server.returncode} (server)\n"

@@ -64,15 +64,15 @@ def event_fds():
 class Node(Side):
     """A Side with more to choose.
 
-    depth, sges and inline are the queue pair's capacities, access the rights of
-    the region, cqe the size of each completion queue. With channel the
-    completion queues have one. The receive queue has a completion queue of its
-    own: self.rcq. With srq, its depth, the queue pair shares self.srq."""
+    service is the queue pair's type, depth, sges and inline are its capacities,
+    access the rights of the region, cqe the size of each completion queue. With
+    channel the completion queues have one. The receive queue has a completion queue
+    of its own: self.rcq. With srq, its depth, the queue pair shares self.srq."""
 
     # pylint: disable=super-init-not-called,too-many-arguments
     def __init__(self, end, size=1 << 20, ipv6=False, depth=64, sges=4, inline=64,
                  access=ACCESS, sq_sig_all=0, cqe=None, channel=False, memory=None,
-                 srq=None):
+                 srq=None, service=e.IBV_QPT_RC):
         self.end = end
         self.address = end.ipv6 if ipv6 else end.ipv4
         before = event_fds()
@@ -94,7 +94,7 @@ class Node(Side):
                          max_recv_sge=sges, max_inline_data=inline)
         self.srq = SRQ(self.pd, SrqInitAttr(SrqAttr(max_wr=srq, max_sge=sges))) \
             if srq else None
-        self.init = QPInitAttr(qp_type=e.IBV_QPT_RC, scq=self.cq, rcq=self.rcq,
+        self.init = QPInitAttr(qp_type=service, scq=self.cq, rcq=self.rcq,
                                srq=self.srq, cap=self.cap, sq_sig_all=sq_sig_all)
         self.qp = QP(self.pd, self.init)
         self.pending, self.rpending = [], []
@@ -234,7 +234,7 @@ class Two:
     side only are given as a={...} or b={...}; psns is (a's, b's)."""
 
     MAKING = {"size", "ipv6", "depth", "sges", "inline", "sq_sig_all", "cqe",
-              "channel", "memory", "srq"}
+              "channel", "memory", "srq", "service"}
 
     def __init__(self, pair, a=None, b=None, psns=(0, 0), connect=True, **both):
         self.options = [dict(both, **(one or {})) for one in (a, b)]

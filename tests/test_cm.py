@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""The connection manager: connections found, made, refused and taken down by
+rdma_cm, and the programs that live on it.
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1, fe80::...      10.1.0.2, fd01::2, fe80::...
+        link a on va ------- veth ------- vb with link b
+        client                            server
+"""
+
+import json
+import os
+
+import pytest
+
+from lab import net, perftest
+from lab.command import run
+from lab.programs import pair_up
+
+CM = "/usr/lib/urxe/cm"
+PORT = 7471
+
+
+@pytest.fixture(scope="module")
+def pair(link_type, where):
+    if where == net.Pair.TOGETHER:
+        pytest.skip("rdma_cm looks for a route, and finds it on lo")
+    with net.Pair(link_type, where) as made:
+        yield made
+
+
+def addresses(pair, family):
+    """(client's, server's) by family, as one of the two would write them."""
+    if family == "link-local":
+        return [f"{link_local(end)}%{pair.a.netdev if far else end.netdev}"
+                for end, far in ((pair.a, False), (pair.b, True))]
+    return [end.ipv4 if family == "ipv4" else end.ipv6 for end in (pair.a, pair.b)]
+
+
+def link_local(end):
+    shown = json.loads(end.ip("-j", "-6", "addr", "show", "dev", end.netdev,
+                              "scope", "link"))
+    return next(address["local"] for one in shown for address in one.get("addr_info", ())
+                if "local" in address)
+
+
+def connect(pair, server_address, client_address, *options, server=(), **statuses):
+    """The programs `cm`, with the words of private data that the tests look for."""
+    return pair_up(pair, [CM, "listen", "-v", *options, *server, server_address, PORT,
+                          "welcome"],
+                   [CM, "connect", "-v", *options, client_address, PORT, "may-I?"],
+                   **statuses)
+
+
+# --- connections -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ("ipv4", "ipv6", "link-local"))
+def test_connection(pair, family):
+    """Resolution, connection, a message each way, disconnection; and the private data
+    of both sides."""
+    _, target = addresses(pair, family)
+    here = f"{link_local(pair.b)}%{pair.b.netdev}" if family == "link-local" else target
+    client, server = connect(pair, here, target)
+    assert "RDMA_CM_EVENT_CONNECT_REQUEST 0 may-I?" in server
+    assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+    assert "RDMA_CM_EVENT_DISCONNECTED" in client and "RDMA_CM_EVENT_DISCONNECTED" in server
+
+
+@pytest.mark.parametrize("family, wildcard", (("ipv4", "0.0.0.0"), ("ipv6", "::")))
+def test_wildcard(pair, family, wildcard):
+    """A server that listens everywhere, a client that binds to its address first."""
+    source, target = addresses(pair, family)
+    client, _ = connect(pair, wildcard, target, "-b", source)
+    assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+
+
+@pytest.mark.parametrize("family", ("ipv4", "ipv6"))
+def test_datagrams(pair, family):
+    """Without a connection: the server's queue pair and Q_Key are asked for."""
+    _, target = addresses(pair, family)
+    client, server = connect(pair, target, target, "-u")
+    assert "RDMA_CM_EVENT_CONNECT_REQUEST 0 may-I?" in server
+    assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+
+
+@pytest.mark.parametrize("options", ((), ("-u",)), ids=("tcp", "udp"))
+def test_refused(pair, options):
+    client, server = connect(pair, "0.0.0.0", pair.b.ipv4, *options, server=("-x",),
+                             client_status=3)
+    refused = "UNREACHABLE" if options else "REJECTED"
+    assert "RDMA_CM_EVENT_CONNECT_REQUEST 0 may-I?" in server
+    assert refused in client
+    if not options:
+        assert "REJECTED 28 welcome" in client   # 28: by the consumer
+
+
+def test_nobody_listens(pair):
+    """A port without a listener: refused by the connection manager itself."""
+    client, _ = pair_up(pair, ["true"], [CM, "connect", "-v", pair.b.ipv4, PORT, "hello"],
+                        client_status=3)
+    assert "RDMA_CM_EVENT_REJECTED 8" in client  # 8: no such service
+
+
+def test_many(pair):
+    """Some at a time, again and again."""
+    before = net.objects()
+    client, server = pair_up(
+        pair, [CM, "listen", "-n", 50, "-r", 3, "::", PORT, "welcome"],
+        [CM, "connect", "-n", 50, "-r", 3, pair.b.ipv4, PORT, "may-I?"])
+    assert "done 150" in client and "done 150" in server
+    net.wait_for(lambda: net.objects() == before, 5, f"{before}")
+
+
+@pytest.mark.slow
+def test_scale(pair, debug_kernel):
+    """Two thousand connections at once, twenty times: nothing stays behind, neither
+    objects nor memory."""
+    count, rounds = (300, 4) if debug_kernel else (2000, 20)
+
+    def go(rounds):
+        said = pair_up(pair, [CM, "listen", "-n", count, "-r", rounds, "::", PORT, "welcome"],
+                       [CM, "connect", "-n", count, "-r", rounds, pair.b.ipv4, PORT, "may-I?"],
+                       timeout=1500)
+        assert all(f"done {count * rounds}" in one for one in said)
+
+    # A first time, for what is kept for ever once it has been made.
+    go(1)
+    objects, slab = net.objects(), settled_slab()
+    go(rounds)
+    net.wait_for(lambda: net.objects() == objects, 20, f"{objects}")
+    # A connection that was forgotten would cost several KiB.
+    net.wait_for(lambda: settled_slab() < slab + count // 4, 60,
+                 f"slab use back to {slab} KiB")
+
+
+def settled_slab():
+    """Slab memory that can't be reclaimed, in KiB, when what was freed has gone."""
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as caches:
+        caches.write("3")
+    for name in os.listdir("/sys/kernel/slab"):
+        try:
+            with open(f"/sys/kernel/slab/{name}/shrink", "w", encoding="ascii") as shrink:
+                shrink.write("1")
+        except OSError:
+            pass
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("SUnreclaim"))
+
+
+# --- where an address is ---------------------------------------------------
+
+
+def test_own_host(pair):
+    """Both ends on one link: the address of the host itself."""
+    alone = pair.turned()
+    alone.a = alone.b
+    for target in (alone.b.ipv4, alone.b.ipv6):
+        client, _ = connect(alone, target, target)
+        assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+
+
+@pytest.mark.parametrize("below", (False, True), ids=("link-on-vlan", "link-below"))
+def test_vlan(pair, link_type, below):
+    """Addresses of a VLAN, by a link on it, or by one on the device below."""
+    if link_type != "urxe":
+        pytest.skip("rdma_rxe has no links on VLANs")
+    links = []
+    try:
+        for number, end in enumerate(pair.ends, 1):
+            vlan = f"{end.netdev}.9"
+            end.ip("link", "add", "link", end.netdev, "name", vlan, "type", "vlan", "id", "9")
+            net.set_sysctl(end.netns, f"ipv6.conf.{end.netdev}/9.accept_dad", 0)
+            end.ip("addr", "add", f"10.9.0.{number}/24", "dev", vlan)
+            end.ip("addr", "add", f"fd09::{number}/64", "dev", vlan, "nodad")
+            end.ip("link", "set", vlan, "up")
+            link = end.link if below else net.Link(link_type, vlan, end.netns)
+            if not below:
+                links.append(link)
+            for address in (f"10.9.0.{number}", f"fd09::{number}"):
+                link.gid_index(address)
+        for target in ("10.9.0.2", "fd09::2"):
+            for options in ((), ("-u",)):
+                client, _ = connect(pair, target, target, *options)
+                assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+    finally:
+        for link in links:
+            link.delete()
+        for end in pair.ends:
+            run("ip", *(["-n", end.netns] if end.netns else []), "link", "delete",
+                f"{end.netdev}.9", check=False)
+
+
+# --- programs --------------------------------------------------------------
+
+PROGRAMS = {
+    "rping": (["rping", "-s", "-C", 20, "-V", "-S", 4000],
+              ["rping", "-c", "-a", "{b}", "-C", 20, "-V", "-S", 4000]),
+    "rping-persistent": (["rping", "-s", "-a", "{b6}", "-C", 20],
+                         ["rping", "-c", "-a", "{b6}", "-I", "{a6}", "-C", 20]),
+    "ucmatose": (["ucmatose", "-c", 10], ["ucmatose", "-s", "{b}", "-c", 10, "-S", 3000]),
+    "ucmatose-ipv6": (["ucmatose", "-b", "{b6}"], ["ucmatose", "-s", "{b6}", "-b", "{a6}"]),
+    "udaddy": (["udaddy", "-c", 5], ["udaddy", "-s", "{b}", "-c", 5]),
+    "udaddy-ipv6": (["udaddy", "-b", "{b6}"], ["udaddy", "-s", "{b6}", "-b", "{a6}"]),
+    "rdma_server": (["rdma_server"], ["rdma_client", "-s", "{b}"]),
+    "rdma_server-ipv6": (["rdma_server", "-s", "{b6}"], ["rdma_client", "-s", "{b6}"]),
+    "rstream": (["rstream", "-S", 5000, "-C", 50, "-T", "v"],
+                ["rstream", "-s", "{b}", "-S", 5000, "-C", 50, "-T", "v"]),
+    "rstream-async": (["rstream", "-b", "{b6}", "-S", 5000, "-C", 50, "-T", "a"],
+                      ["rstream", "-s", "{b6}", "-S", 5000, "-C", 50, "-T", "a"]),
+    "riostream": (["riostream", "-S", 5000, "-C", 50, "-T", "v"],
+                  ["riostream", "-s", "{b}", "-S", 5000, "-C", 50, "-T", "v"]),
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(pair, program):
+    """rdma_core's own programs."""
+    names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}
+    server, client = ([str(word).format(**names) for word in argv]
+                      for argv in PROGRAMS[program])
+    pair_up(pair, server, client)
+
+
+def test_multicast(pair):
+    """mckey joins a group by rdma_cm, which is for IPv4 only on a RoCE v2 link."""
+    group = "239.7.7.7"
+    def joined():
+        return group in pair.b.ip("maddr", "show", "dev", pair.b.netdev)
+    client, server = pair_up(pair, ["mckey", "-m", group, "-b", pair.b.ipv4],
+                             ["mckey", "-m", group, "-b", pair.a.ipv4, "-s"], ready=joined)
+    assert "return status 0" in client and "return status 0" in server
+
+
+@pytest.mark.parametrize("tool, options", (
+    ("ib_send_bw", ()), ("ib_write_bw", ("-q", 3)), ("ib_read_lat", ()), ("ib_atomic_bw", ()),
+    ("ib_send_bw", ("-c", "UD", "-r", 512))))
+def test_perftest(pair, tool, options):
+    """perftest with rdma_cm to connect it."""
+    assert perftest.run(pair, tool, "-R", "-n", 100, *options).rows

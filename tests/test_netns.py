@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Exclusive mode: each RDMA device is in one namespace, and nobody else sees it.
+
+        namespace A                       namespace B
+        10.1.0.1                          10.1.0.2
+        va ------------- veth ----------- vb
+        link a, made here                 link b, made here
+        client                            server
+"""
+
+import pytest
+
+from lab import net
+from lab.command import run
+from lab.programs import pair_up
+
+CM = "/usr/lib/urxe/cm"
+
+
+@pytest.fixture
+def exclusive():
+    """The mode can be changed only while there are no other namespaces."""
+    run("rdma", "system", "set", "netns", "exclusive")
+    yield
+    net.wait_for(shared, 10, "shared mode")
+
+
+def shared():
+    """Shared mode again, once the namespaces that were deleted are gone."""
+    try:
+        run("rdma", "system", "set", "netns", "shared")
+    except RuntimeError:
+        return False
+    return True
+
+
+def devices(netns):
+    return run(*net.in_netns(netns, ["rdma", "dev", "show"]))
+
+
+@pytest.fixture
+def pair(exclusive, link_type):
+    with net.Pair(link_type) as made:
+        yield made
+        for end in made.ends:
+            run(*end.command(["rdma", "link", "delete", end.link.name]))
+            end.link = None
+
+
+def test_each_sees_its_own(pair):
+    a, b = pair.ends
+    assert a.link.name in devices(a.netns) and b.link.name in devices(b.netns)
+    assert b.link.name not in devices(a.netns) and a.link.name not in devices(None)
+
+
+def test_connection(pair):
+    """Across the two, by rdma_cm and all the way."""
+    for target in (pair.b.ipv4, pair.b.ipv6):
+        client, server = pair_up(pair, [CM, "listen", "-v", target, 7471, "welcome"],
+                                 [CM, "connect", "-v", target, 7471, "may-I?"])
+        assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+        assert "RDMA_CM_EVENT_CONNECT_REQUEST 0 may-I?" in server

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""The examples of libibverbs, and qperf.
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b
+        client                            server
+"""
+
+import pytest
+
+from lab.programs import pair_up
+
+PINGPONG_PORT = 18515
+QPERF_PORT = 19765
+
+
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("program, options", (
+    ("ibv_rc_pingpong", ()), ("ibv_rc_pingpong", ("-e", "-s", 70000)),
+    ("ibv_rc_pingpong", ("-o", "-c")), ("ibv_uc_pingpong", ()), ("ibv_uc_pingpong", ("-e",)),
+    ("ibv_ud_pingpong", ("-s", 1000)), ("ibv_ud_pingpong", ("-s", 1000, "-e")),
+    ("ibv_srq_pingpong", ()), ("ibv_srq_pingpong", ("-e", "-q", 5))))
+def test_pingpong(pair, program, options, ipv6):
+    def argv(end):
+        index = end.link.gid_index(end.ipv6 if ipv6 else end.ipv4)
+        return [program, "-d", end.link.name, "-g", index, "-n", 200, *options]
+    client, _ = pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
+                        tcp_port=PINGPONG_PORT)
+    assert "iters in" in client
+
+
+@pytest.mark.parametrize("tests", (
+    ("rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat", "rc_rdma_write_bw",
+     "rc_rdma_write_lat", "rc_rdma_write_poll_lat", "rc_compare_swap_mr", "rc_fetch_add_mr"),
+    ("ver_rc_compare_swap", "ver_rc_fetch_add")), ids=("rc", "ver"))
+def test_qperf(pair, tests):
+    """By rdma_cm. Those for UC and UD know a peer by its LID only, and RoCE has none."""
+    client, _ = pair_up(pair, ["qperf"],
+                        ["qperf", pair.b.ipv4, "-cm1", "-t", 1, *tests, "quit"],
+                        tcp_port=QPERF_PORT)
+    for test in tests:
+        assert f"{test}:" in client

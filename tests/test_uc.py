@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Unreliable connections: a message arrives whole, or not at all; nobody waits for
+an answer, and nobody is told.
+
+        namespace A                       namespace B
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
+        link a on va ------- veth ------- vb with link b
+                     packets are captured, and injected, at va
+"""
+
+import itertools
+import random
+import struct
+
+import pytest
+from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
+from pyverbs.qp import QPAttr
+
+from lab import net, perftest, wire
+from lab.rc import GUARD, SENDS, TWO_SIDED, Two, counters, e, same
+from lab.verbs import MTUS
+
+OPCODES = (*TWO_SIDED, e.IBV_WR_RDMA_WRITE)
+SEND, WRITE = e.IBV_WR_SEND, e.IBV_WR_RDMA_WRITE
+WRITE_IMM = e.IBV_WR_RDMA_WRITE_WITH_IMM
+MTU = 1024
+SIZE = 1 << 16
+
+
+@pytest.fixture(scope="module")
+def pair(link_type, where):
+    """Wide enough for the largest path MTU."""
+    with net.Pair(link_type, where, mtu=4200) as made:
+        yield made
+
+
+def two(pair, **options):
+    options.setdefault("size", SIZE)
+    return Two(pair, service=e.IBV_QPT_UC, **options)
+
+
+def move(a, b, opcode, source, sink, length, imm=0, **options):
+    """One message from a to b, in whatever way the opcode has."""
+    if opcode in TWO_SIDED:
+        b.post_receive(*((sink, length) if opcode in SENDS else (0, 0)))
+    peer = None if opcode in SENDS else b.identity()
+    a.post(opcode, source, length, peer, sink, imm=imm, **options)
+    a.poll()
+    if opcode in TWO_SIDED:
+        done, = b.poll_receive()
+        assert done.byte_len == length
+        assert bool(done.wc_flags & e.IBV_WC_WITH_IMM) == (opcode != SEND)
+        assert opcode == SEND or done.imm_data == imm
+
+
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("mtu", sorted(MTUS))
+def test_sizes(pair, mtu, ipv6):
+    """Each operation, at sizes around packets, moves its bytes and no other."""
+    dice = random.Random(mtu)
+    lengths = sorted({0, 1, 3, 4, *(n * mtu + more for n in (1, 2, 9)
+                                    for more in (-1, 0, 1, 2))})
+    size = 10 * mtu + 3 * GUARD
+    with two(pair, size=size, ipv6=ipv6, mtu=mtu) as (a, b):
+        for imm, (opcode, length) in enumerate(itertools.product(OPCODES, lengths)):
+            for side in (a, b):
+                side.memory[0:size] = dice.randbytes(size)
+            source, sink = (GUARD + dice.randrange(16) for _ in range(2))
+            wanted = bytearray(b.memory[0:size])
+            wanted[sink:sink + length] = a.memory[source:source + length]
+            sent = a.memory[0:size]
+            move(a, b, opcode, source, sink, length, imm)
+            if opcode == WRITE:
+                net.wait_for(lambda: b.memory[0:size] == wanted, 5, "the bytes of a WRITE")
+            assert same(b.memory[0:size], wanted) and same(a.memory[0:size], sent)
+
+
+def test_inline(pair):
+    with two(pair, inline=256) as (a, b):
+        for length in (0, 1, 255, 256):
+            a.memory[0:256] = random.Random(length).randbytes(256)
+            move(a, b, SEND, 0, 1000, length,
+                 flags=e.IBV_SEND_SIGNALED | e.IBV_SEND_INLINE)
+            assert same(b.memory[1000:1000 + length], a.memory[0:length])
+
+
+def test_packets(pair, tmp_path):
+    """On the wire: UC's opcodes, numbers in a row, right ICRCs, and nobody who asks
+    for an acknowledgment or gives one."""
+    with two(pair, mtu=MTU, psns=(0xfffff0, 7)) as (a, b):
+        with wire.Capture(pair.a, tmp_path / "pcap") as capture:
+            for opcode, length in itertools.product(OPCODES, (5, 2 * MTU, 5 * MTU + 2)):
+                move(a, b, opcode, 0, 0, length, imm=0x1234567)
+        packets = capture.packets()
+        assert {packet.opcode for packet in packets} == set(range(wire.UC, wire.UC + 12))
+        assert [packet.psn for packet in packets] == [
+            (0xfffff0 + number) % (1 << 24) for number in range(len(packets))]
+        for packet in packets:
+            assert packet.icrc_is_right() and packet.qpn == b.qp.qp_num
+            assert not packet.ack_request and packet.reserved == (0, 0)
+            assert packet.padding == b"\0" * packet.pad
+
+
+def test_done_when_sent(pair):
+    """With no one at the other end everything completes, and nothing is sent again."""
+    with two(pair) as (a, b):
+        peer = b.identity()
+        b.qp.close()
+        before = counters(a.end.link)
+        for opcode in OPCODES * 4:
+            a.post(opcode, 0, 4 * MTU, None if opcode in SENDS else peer)
+        a.poll(4 * len(OPCODES))
+        after = counters(a.end.link)
+        assert after["tx_packets"] - before["tx_packets"] == 4 * len(OPCODES) * 4
+        assert after["retry_timeout"] == before["retry_timeout"]
+
+
+class Lossy:
+    """a's packets as made here, so that any of them can be missing."""
+
+    def __init__(self, pair, b):
+        self.pair, self.b, self.psn = pair, b, 0
+
+    def __enter__(self):
+        self.injector = wire.Injector(self.pair.a, self.pair.b)
+        return self
+
+    def __exit__(self, *exc):
+        self.injector.close()
+
+    def packet(self, opcode, payload=b"", header=b"", lost=False):
+        if not lost:
+            self.injector.send(wire.bth(wire.UC | opcode, self.b.qp.qp_num, self.psn,
+                                        ack=False) + header + payload)
+        self.psn += 1
+
+
+@pytest.mark.parametrize("lost", range(5))
+def test_loss_drops_the_message(pair, lost):
+    """Of two SENDs one packet is missing: the message it is of vanishes, with
+    nothing but the other one in the receive queue."""
+    with two(pair, mtu=MTU) as (a, b), Lossy(pair, b) as sender:
+        texts = [bytes([65 + number]) * MTU for number in range(5)]
+        b.memory[0:SIZE] = bytes(SIZE)
+        for wr_id in (1, 2):
+            b.post_receive(wr_id * 8192, 8192, wr_id=wr_id)
+        shape = (wire.SEND_FIRST, wire.SEND_MIDDLE, wire.SEND_LAST,
+                 wire.SEND_FIRST, wire.SEND_LAST)
+        for number, opcode in enumerate(shape):
+            sender.packet(opcode, texts[number], lost=number == lost)
+        whole = [texts[:3], texts[3:]][lost < 3]
+        done, = b.poll_receive()
+        assert (done.wr_id, done.byte_len) == (1, len(whole) * MTU)
+        assert same(b.memory[8192:8192 + done.byte_len], b"".join(whole))
+        b.nothing()
+        # The next one takes the receive request that the lost one has left.
+        sender.packet(wire.SEND_ONLY, b"next")
+        done, = b.poll_receive()
+        assert (done.wr_id, done.byte_len) == (2, 4)
+        assert b.memory[16384:16388] == b"next"
+
+
+def test_loss_in_write(pair):
+    """A WRITE with a hole in it does not go on behind the hole, nor does its
+    immediate data arrive."""
+    with two(pair, mtu=MTU) as (a, b), Lossy(pair, b) as sender:
+        b.memory[0:SIZE] = bytes(SIZE)
+        b.post_receive(0, 0, wr_id=1)
+        where = struct.pack("!QII", b.memory.address, b.mr.rkey, 3 * MTU)
+        before = counters(b.end.link)
+        sender.packet(wire.WRITE_FIRST, b"1" * MTU, where)
+        sender.packet(wire.WRITE_MIDDLE, b"2" * MTU, lost=True)
+        sender.packet(wire.WRITE_LAST_IMM, b"3" * MTU, struct.pack("=I", 9))
+        b.nothing()
+        assert same(b.memory[0:3 * MTU], b"1" * MTU + bytes(2 * MTU))
+        assert counters(b.end.link)["drop_sequence"] == before["drop_sequence"] + 1
+        where = struct.pack("!QII", b.memory.address, b.mr.rkey, 4)
+        sender.packet(wire.WRITE_ONLY_IMM, b"next", where + struct.pack("=I", 7))
+        done, = b.poll_receive()
+        assert (done.wr_id, done.imm_data, b.memory[0:4]) == (1, 7, b"next")
+
+
+REFUSED = {
+    "no receive request": (e.IBV_WR_SEND, "drop_no_rqe", {}),
+    "receive request too small": (e.IBV_WR_SEND, "drop_refused", {"room": 99}),
+    "no such key": (WRITE, "drop_refused", {"rkey": 0x123456}),
+    "beyond the region": (WRITE, "drop_refused", {"offset": SIZE - 99}),
+    "no right": (WRITE, "drop_refused", {"qp_access": e.IBV_ACCESS_LOCAL_WRITE}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_silence(pair, case):
+    """What can't be done is dropped and counted. Both sides go on."""
+    opcode, counter, options = REFUSED[case]
+    access = {"b": {"qp_access": options["qp_access"]}} if "qp_access" in options else {}
+    with two(pair, mtu=MTU, **access) as (a, b):
+        b.memory[0:SIZE] = bytes(SIZE)
+        if "room" in options:
+            b.post_receive(0, options["room"], wr_id=5)
+        peer = b.identity()
+        peer = peer._replace(rkey=options.get("rkey", peer.rkey))
+        before = counters(b.end.link)[counter]
+        a.memory[0:SIZE] = b"x" * SIZE
+        a.post(opcode, 0, 100, None if opcode == SEND else peer, options.get("offset", 0))
+        a.poll()
+        net.wait_for(lambda: counters(b.end.link)[counter] == before + 1, 5, counter)
+        b.nothing()
+        assert same(b.memory[0:SIZE], bytes(SIZE))
+        assert (a.state(), b.state()) == (e.IBV_QPS_RTS, e.IBV_QPS_RTS)
+        if "room" not in options:
+            b.post_receive(0, 100)
+        a.post(SEND, 0, 50)
+        assert b.poll_receive()[0].byte_len == 50
+
+
+def test_only_what_uc_has(pair):
+    """No READ, no atomics, no invalidation."""
+    for opcode in (e.IBV_WR_RDMA_READ, e.IBV_WR_ATOMIC_CMP_AND_SWP,
+                   e.IBV_WR_ATOMIC_FETCH_AND_ADD, e.IBV_WR_SEND_WITH_INV):
+        with two(pair) as (a, b):
+            try:
+                a.post(opcode, 0, 8, b.identity())
+            except (PyverbsError, PyverbsRDMAError):
+                continue    # by the user library
+            assert a.statuses() == [(0, e.IBV_WC_LOC_QP_OP_ERR)]
+
+
+def test_send_queue_error(pair):
+    """A send that fails stops the send queue, and only it, until it is told to go
+    on (IBTA 10.3.1.6)."""
+    with two(pair) as (a, b):
+        a.post(SEND, 0, 10, wr_id=1, flags=0)
+        a.post_raw(SEND, [(a.memory.address, 10, 0x1234)], wr_id=2)
+        a.post(SEND, 0, 10, wr_id=3)
+        assert a.statuses(2) == [(2, e.IBV_WC_LOC_PROT_ERR), (3, e.IBV_WC_WR_FLUSH_ERR)]
+        assert a.state() == e.IBV_QPS_SQE
+        a.post(SEND, 0, 10, wr_id=4)
+        assert a.statuses() == [(4, e.IBV_WC_WR_FLUSH_ERR)]
+        a.post_receive(0, 100)
+        b.post(SEND, 0, 33)
+        assert a.poll_receive()[0].byte_len == 33
+        attr = QPAttr(qp_state=e.IBV_QPS_RTS, cur_qp_state=e.IBV_QPS_SQE)
+        a.qp.modify(attr, e.IBV_QP_STATE | e.IBV_QP_CUR_STATE)
+        for length in (10, 3 * MTU):
+            move(a, b, SEND, 0, 0, length)
+        assert a.event(0.1) is None
+
+
+def test_bad_wire(pair, debug_kernel):
+    """Loss, doubles and disorder: what arrives is whole, in order, and not twice."""
+    total, slot = 64 if debug_kernel else 256, 4096
+    with two(pair, size=slot * total, depth=total, mtu=MTU) as (a, b):
+        a.memory[0:slot * total] = random.Random(5).randbytes(slot * total)
+        for number in range(total):
+            b.post_receive(0, 0, wr_id=number)
+        pair.netem("delay", "100us", "loss", "3%", "duplicate", "2%", "reorder", "95%")
+        try:
+            for number in range(total):
+                a.post(WRITE_IMM, number * slot, 3 * MTU + 5, b.identity(), number * slot,
+                       imm=number)
+            a.poll(total)
+        finally:
+            pair.no_netem()
+        arrived = []
+        while True:
+            try:
+                arrived += b.poll_receive(1, 0.5)
+            except TimeoutError:
+                break
+        assert total // 4 < len(arrived) < total
+        numbers = [one.imm_data for one in arrived]
+        assert numbers == sorted(set(numbers))
+        for number in numbers:
+            span = slice(number * slot, number * slot + 3 * MTU + 5)
+            assert same(b.memory[span], a.memory[span])
+
+
+@pytest.mark.parametrize("tool, options", (
+    ("ib_write_bw", ("-s", 4096)), ("ib_write_bw", ("-b", "-q", 3, "-s", 3000)),
+    ("ib_write_lat", ()), ("ib_send_bw", ("-s", 4096)), ("ib_send_bw", ("-e", "-b")),
+    ("ib_send_lat", ("-e",))))
+def test_perftest(pair, tool, options):
+    # No more than the receiver has requests for: what comes too fast is lost.
+    depth = ("-r", 256) if tool == "ib_send_bw" else ()
+    assert perftest.run(pair, tool, "-c", "UC", "-n", 200, *options, *depth).rows
