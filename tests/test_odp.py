@@ -19,9 +19,8 @@ from pyverbs.mr import MR
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsRDMAError
 
-from lab import suite, uverbs
+from lab import uverbs
 from lab.command import memory, run
-from lab.disk import huge_pages
 from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ,
                          Child, Mapping, Uffd, noise)
 from lab.net import wait_for
@@ -357,23 +356,3 @@ def test_counters(two):
     b.memory.advise(MADV_DONTNEED, 0, 8 * PAGE)
     assert statistics(b) == {"page_faults": faults, "page_prefetch": SIZE // PAGE,
                              "page_invalidations": before + 8}
-
-
-# --- what others expect ----------------------------------------------------------
-
-# There is no XRC, and a user library may have no ibv_advise_mr() for us.
-SKIPPED = {"xrc": "XRCD", "prefetch": "Advise MR", "_ud_": "not supported on this device"}
-
-
-@pytest.mark.slow
-def test_rdma_core_has_no_complaint(pair):
-    """Its own tests, with the user library as it is."""
-    huge_pages(8)
-    link = pair.a.link
-    outcomes = suite.run("test_odp", "--dev", link.name, "--gid",
-                         str(link.gid_index(pair.a.ipv4)))
-    assert len(outcomes) > 8
-    for test, (outcome, why) in outcomes.items():
-        allowed = [reason for part, reason in SKIPPED.items()
-                   if part in test and outcome == "skipped" and reason in why]
-        assert outcome == "passed" or allowed, f"{test} {outcome}: {why}"

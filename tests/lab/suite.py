@@ -22,6 +22,13 @@ import unittest
 SHIPPED = "/usr/share/doc/rdma-core/tests"
 
 
+def files():
+    """The names of the files that have tests."""
+    names = (name.removesuffix(".gz") for name in os.listdir(SHIPPED))
+    return sorted(name[:-3] for name in names
+                  if name.startswith("test_") and name.endswith(".py"))
+
+
 def unpack(directory):
     for source in glob.glob(f"{SHIPPED}/*"):
         name = os.path.basename(source)
@@ -50,7 +57,7 @@ class Report(unittest.TestResult):
     # pylint: disable=invalid-name
     @staticmethod
     def say(test, outcome, why=""):
-        print(json.dumps((test.id().rsplit(".", 1)[1], outcome, why)), flush=True)
+        print(json.dumps((test.id().split(".", 2)[-1], outcome, why)), flush=True)
 
     def addSuccess(self, test):
         self.say(test, "passed")
@@ -59,6 +66,10 @@ class Report(unittest.TestResult):
         self.say(test, "failed", self._exc_info_to_string(err, test))
 
     addError = addFailure
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            self.addFailure(subtest, err)
 
     def addSkip(self, test, reason):
         self.say(test, "skipped", reason)
@@ -74,6 +85,8 @@ def main(directory, file, *arguments):
     importlib.import_module("args_parser").parser.parse_args()
     module = importlib.import_module(f"tests.{file}")
     unittest.defaultTestLoader.loadTestsFromModule(module).run(Report())
+    # Some files take the interpreter down when it clears up after them.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""rdma-core's own tests, as the distribution ships them, on a link of ours: none
+fails, and each that is skipped is so for a reason that we know (docs/pyverbs.md).
+
+        10.4.0.1, fd04::1                 10.4.0.2, fd04::2
+        link on a virtio-net device --- cable --- another one
+or
+        link on a veth -------------------------- its other end
+"""
+
+import glob
+import os
+import re
+
+import pytest
+
+from lab import net, suite
+from lab.command import run
+from lab.disk import huge_pages
+
+# Files for hardware that is not here; all that they have is skipped.
+VENDORS = re.compile(r"test_(mlx5|efa|cuda|irdma)")
+
+# Why a test may be skipped: docs/pyverbs.md has the same list, with more words.
+REASONS = [re.compile(reason) for reason in (
+    r"XRCD is not supported",
+    r"Device memory is not supported",
+    r"QP type 8 is not supported",
+    r"Raw Packet QP with(out)?( extended)? attrs is not supported",
+    r"Parent Domain is not supported",
+    r"Rereg MR is not supported",
+    r"Importing a device is not supported",
+    r"Advise MR",
+    r"/dev/dri/\S+ is not present",
+)]
+# Tag matching asks for a kind of completion queue that only its hardware has.
+REASONS_OF_FILE = {"test_tag_matching": [re.compile(r"Extended CQ is not supported")]}
+
+
+def virtio_nics():
+    """The virtio-net devices of this machine, whose other ends are each other."""
+    run("modprobe", "virtio_net")
+    return sorted(path.split("/")[4] for path in glob.glob("/sys/class/net/*/device/driver")
+                  if os.path.basename(os.path.realpath(path)) == "virtio_net")
+
+
+class Bench:
+    """A link on a network device with a parent, or with none."""
+
+    def __init__(self, kind, link_type):
+        self.kind, self.type, self.link = kind, link_type, None
+
+    def __enter__(self):
+        if self.kind == "virtio":
+            nics = virtio_nics()
+            if len(nics) < 2:
+                pytest.skip("no virtio-net devices: tools/vm/run --extra-nic")
+        else:
+            nics = ["pv0", "pv1"]
+            run("ip", "link", "add", "name", nics[0], "type", "veth", "peer", "name",
+                nics[1])
+        self.nics = nics[:2]
+        for number, nic in enumerate(self.nics, 1):
+            net.set_sysctl(None, f"ipv6.conf.{nic}.accept_dad", 0)
+            run("ip", "addr", "replace", f"10.4.0.{number}/24", "dev", nic)
+            run("ip", "addr", "replace", f"fd04::{number}/64", "dev", nic, "nodad")
+            run("ip", "link", "set", nic, "up")
+        self.link = net.Link(self.type, self.nics[0])
+        self.gid = self.link.gid_index("10.4.0.1")
+        return self
+
+    def __exit__(self, *exc):
+        self.link.delete()
+        if self.kind == "veth":
+            run("ip", "link", "delete", self.nics[0])
+        else:
+            for nic in self.nics:
+                run("ip", "addr", "flush", "dev", nic)
+                run("ip", "link", "set", nic, "down")
+
+
+@pytest.fixture(scope="module", params=("veth", "virtio"))
+def bench(request, link_type):
+    huge_pages(64)
+    with Bench(request.param, link_type) as made:
+        yield made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", (name for name in suite.files() if not VENDORS.match(name)))
+def test_file(bench, file):
+    """One file of the suite, in a process of its own."""
+    outcomes = suite.run(file, "--dev", bench.link.name, "--gid", str(bench.gid),
+                         timeout=900)
+    known = REASONS + REASONS_OF_FILE.get(file, [])
+    for test, (outcome, why) in outcomes.items():
+        print(test, outcome, why)
+    wrong = [f"{test} {outcome}: {why}" for test, (outcome, why) in outcomes.items()
+             if outcome != "passed" and
+             not (outcome == "skipped" and any(reason.search(why) for reason in known))]
+    assert not wrong, "\n".join(wrong)
