@@ -160,6 +160,7 @@ def test_own_host(pair):
         assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("below", (False, True), ids=("link-on-vlan", "link-below"))
 def test_vlan(pair, link_type, below):
     """Addresses of a VLAN, by a link on it, or by one on the device below."""
@@ -213,7 +214,11 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+QUICK = ("rping", "udaddy", "rstream")
+
+
+@pytest.mark.parametrize("program", [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PROGRAMS])
 def test_program(pair, program):
     """rdma_core's own programs."""
     names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}
@@ -232,6 +237,7 @@ def test_multicast(pair):
     assert "return status 0" in client and "return status 0" in server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool, options", (
     ("ib_send_bw", ()), ("ib_write_bw", ("-q", 3)), ("ib_read_lat", ()), ("ib_atomic_bw", ()),
     ("ib_send_bw", ("-c", "UD", "-r", 512))))

@@ -49,7 +49,8 @@ def test_ipv6(view, tool):
     ("ib_write_bw", ("-c", "UC", "-s", 8192)), ("ib_send_bw", ("-c", "UC", "-r", 256)),
     ("ib_send_lat", ("-c", "UC")), ("ib_send_bw", ("-c", "UD", "-r", 256)),
     ("ib_send_lat", ("-c", "UD"))))
-@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("ipv6", (False, pytest.param(True, marks=pytest.mark.slow)),
+                         ids=("ipv4", "ipv6"))
 def test_unreliable(view, tool, options, ipv6):
     assert perftest.run(view, tool, *options, "-n", 100, ipv6=ipv6).rows
 

@@ -15,7 +15,8 @@ PINGPONG_PORT = 18515
 QPERF_PORT = 19765
 
 
-@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("ipv6", (False, pytest.param(True, marks=pytest.mark.slow)),
+                         ids=("ipv4", "ipv6"))
 @pytest.mark.parametrize("program, options", (
     ("ibv_rc_pingpong", ()), ("ibv_rc_pingpong", ("-e", "-s", 70000)),
     ("ibv_rc_pingpong", ("-o", "-c")), ("ibv_uc_pingpong", ()), ("ibv_uc_pingpong", ("-e",)),
