@@ -7,9 +7,10 @@
 #	make demo		ib_write_bw with nothing pinned, next to rdma_rxe
 #	make check		all tests, in virtual machines
 #	make bench		urxe against rdma_rxe and TCP
+#	make cost		what registering memory costs, by size
 #	make selftest		the test machine's own tests
 #
-#	KERNEL=6.1|6.12|sid|debug	one kernel instead of all (demo: 6.1)
+#	KERNEL=6.1|6.12|sid|debug	one kernel instead of all (demo, cost: 6.1)
 #	TESTS=expression		only the tests whose name matches
 #	QUICK=1				leave out what takes long
 #	SCALING=1			bench: by queue pairs and processors
@@ -42,7 +43,10 @@ check:
 bench:
 	tools/bench/bench $(if $(QUICK),--quick) $(if $(SCALING),--scaling) $(KERNELS)
 
+cost:
+	tools/cost/cost $(or $(KERNEL),6.1)
+
 selftest:
 	tools/vm/selftest
 
-.PHONY: modules install clean lint demo check bench selftest
+.PHONY: modules install clean lint demo check bench cost selftest
