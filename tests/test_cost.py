@@ -15,7 +15,7 @@ SIZES = (PAGE, 1 << 20, GIB, 64 * GIB)
 ROUNDS = 15
 
 # The others in the comparison do.
-pytestmark = pytest.mark.pins
+pytestmark = [pytest.mark.pins, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,6 @@ def test_nothing_is_held(ways, debug_kernel):
             assert one.slab < 1024 or debug_kernel
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("other", ("pinned", "rdma_rxe"))
 def test_a_gibibyte(ways, other, debug_kernel):
     """At least 100 times faster than who pins it."""

@@ -38,7 +38,7 @@ def available(maker):
         pytest.skip(f"this kernel has no {maker}")
 
 
-@pytest.fixture(params=sorted(dmabuf.MAKERS))
+@pytest.fixture(params=("udmabuf", pytest.param("heap", marks=pytest.mark.slow)))
 def buffer(request):
     available(request.param)
     with contextlib.closing(dmabuf.Buffer(request.param, SIZE)) as made:

@@ -140,8 +140,8 @@ SORTS = {
 }
 
 
-# Those that --quick tries: a page of each way in which the kernel has pages.
-QUICK = ("anonymous", "hugetlb", "memfd", "ext4", "tmpfs private", "secret")
+# Those that --quick tries.
+QUICK = ("anonymous", "ext4", "tmpfs private")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)

@@ -254,6 +254,7 @@ def test_others_go_on(pair, slow, operate):
         a.poll() if operate is write else b.poll()
 
 
+@pytest.mark.slow
 def test_many_stuck_ones_hold_up_no_other(pair):
     """Two dozen of one process at once, each with a worker that waits."""
     slow = UserFault()
@@ -290,7 +291,9 @@ def in_time():
     assert time.monotonic() - start < ENDS_WITHIN
 
 
-@pytest.mark.parametrize("operate", TOLD + NOT_TOLD, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("operate", [pytest.param(
+    one, id=one.__name__, marks=() if one in (write, own_write) else pytest.mark.slow)
+    for one in TOLD + NOT_TOLD])
 def test_queue_pair_is_destroyed(pair, slow, operate):
     with stuck(pair, slow, operate) as (a, b):
         with in_time():
