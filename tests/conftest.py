@@ -23,6 +23,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by --quick")
+    config.addinivalue_line("markers", "pins: pins memory, in a place that README lists")
     config.klog = KernelLog()
     net.load(config.getoption("--link-type"))
 
