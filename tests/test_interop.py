@@ -13,8 +13,12 @@ import pytest
 from lab import net, perftest
 from lab.programs import pair_up
 
-TOOLS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_atomic_bw",
-         "ib_write_lat", "ib_read_lat", "ib_send_lat")
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+TOOLS = ("ib_write_bw", "ib_read_bw", slow("ib_send_bw"), "ib_atomic_bw",
+         slow("ib_write_lat"), slow("ib_read_lat"), "ib_send_lat")
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +43,17 @@ def test_both_roles(view, tool):
     assert perftest.run(view, tool, *size, "-n", 100).rows
 
 
-@pytest.mark.parametrize("tool", ("ib_write_bw", "ib_send_lat"))
+@pytest.mark.parametrize("tool", ("ib_write_bw", slow("ib_send_lat")))
 def test_ipv6(view, tool):
     assert perftest.run(view, tool, "-s", 8192, "-n", 100, ipv6=True).rows
 
 
 # What is lost stays lost, so there is room for all that is sent.
 @pytest.mark.parametrize("tool, options", (
-    ("ib_write_bw", ("-c", "UC", "-s", 8192)), ("ib_send_bw", ("-c", "UC", "-r", 256)),
-    ("ib_send_lat", ("-c", "UC")), ("ib_send_bw", ("-c", "UD", "-r", 256)),
+    ("ib_write_bw", ("-c", "UC", "-s", 8192)), slow("ib_send_bw", ("-c", "UC", "-r", 256)),
+    slow("ib_send_lat", ("-c", "UC")), slow("ib_send_bw", ("-c", "UD", "-r", 256)),
     ("ib_send_lat", ("-c", "UD"))))
-@pytest.mark.parametrize("ipv6", (False, pytest.param(True, marks=pytest.mark.slow)),
-                         ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
 def test_unreliable(view, tool, options, ipv6):
     assert perftest.run(view, tool, *options, "-n", 100, ipv6=ipv6).rows
 
