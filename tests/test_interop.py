@@ -13,6 +13,9 @@ import pytest
 from lab import net, perftest
 from lab.programs import pair_up
 
+# rdma_rxe does.
+pytestmark = pytest.mark.pins
+
 TOOLS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_atomic_bw",
          "ib_write_lat", "ib_read_lat", "ib_send_lat")
 
