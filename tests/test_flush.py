@@ -13,7 +13,6 @@ from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 from pyverbs.qp import QPEx, QPInitAttrEx
 
-from lab import net
 from lab.rc import Two, e, same
 from lab.verbs import ACCESS
 
@@ -21,12 +20,6 @@ SIZE = 1 << 16
 # Bits of the device's capabilities, of which older libraries have no name.
 FLUSH_GLOBAL_CAP, FLUSH_PERSISTENT_CAP, ATOMIC_WRITE_CAP = 1 << 38, 1 << 39, 1 << 40
 GOOD, REFUSED = e.IBV_WC_SUCCESS, e.IBV_WC_REM_ACCESS_ERR
-
-
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
 
 
 def flush_right():

@@ -31,12 +31,6 @@ WRITE_COMMAND = struct.Struct("=IHH")
 COMMANDS = range(0, 56)
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
-
-
 class Bystander:
     """A pair that keeps to the rules and looks at every byte."""
 

@@ -26,12 +26,6 @@ QKEY = 0x12345678
 GROUPS = {"ipv4": "239.1.2.3", "ipv6": "ff0e::1:2:3"}
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
-
-
 @pytest.fixture(params=sorted(GROUPS))
 def group(request):
     return GROUPS[request.param]

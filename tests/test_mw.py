@@ -38,12 +38,6 @@ TYPE_1, TYPE_2 = e.IBV_MW_TYPE_1, e.IBV_MW_TYPE_2
 TYPES = pytest.mark.parametrize("kind", (TYPE_1, TYPE_2), ids=("type_1", "type_2"))
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
-
-
 class Window:
     """A window of a node, to be bound by the node's queue pair."""
 

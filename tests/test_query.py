@@ -11,14 +11,7 @@ import sys
 import pytest
 from pyverbs.pyverbs_error import PyverbsError
 
-from lab import net
 from lab.rc import Two, e, same
-
-
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
 
 
 @pytest.fixture

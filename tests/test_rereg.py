@@ -20,7 +20,6 @@ from pyverbs.mr import MW, MWBind, MWBindInfo
 from pyverbs.pd import PD
 from pyverbs.qp import QP
 
-from lab import net
 from lab.rc import Two, e, same
 from lab.verbs import ACCESS, Memory, Peer
 
@@ -29,12 +28,6 @@ TRANS, DOMAIN, RIGHTS = 1, 2, 4
 COMMAND = struct.Struct("=IHH QII QQQ II")
 REREG_MR = 11
 GOOD, REFUSED = e.IBV_WC_SUCCESS, e.IBV_WC_REM_ACCESS_ERR
-
-
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
 
 
 def rereg(node, flags, start=0, length=0, iova=None, pd=None, access=0):

@@ -28,12 +28,6 @@ SEND, WRITE_IMM = e.IBV_WR_SEND, e.IBV_WR_RDMA_WRITE_WITH_IMM
 FLUSHED = e.IBV_WC_WR_FLUSH_ERR
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
-
-
 class Shared:
     """`senders` queue pairs on side a, each with a peer on side b that shares b's
     receive queue. The first two are a and b themselves."""

@@ -28,12 +28,6 @@ SIZE = 1 << 16
 MTU = 1024  # what fits into 1500
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
-
-
 def pass_on(a, b, length, imm=None, **options):
     """One datagram from a to b's memory behind GUARD; its completion."""
     b.post_receive(GUARD, GRH + length)

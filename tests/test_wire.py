@@ -14,7 +14,7 @@ import struct
 
 import pytest
 
-from lab import net, wire
+from lab import wire
 from lab.command import run
 from lab.rc import Two, counters, e, same
 
@@ -29,12 +29,6 @@ LENGTHS = [base + more for base in (0, MTU, 2 * MTU) for more in (1, 2, 3, 4)] +
 PAYLOAD_END = {wire.SEND_LAST, wire.SEND_LAST_IMM, wire.SEND_ONLY, wire.SEND_ONLY_IMM,
                wire.WRITE_LAST, wire.WRITE_LAST_IMM, wire.WRITE_ONLY,
                wire.WRITE_ONLY_IMM, wire.READ_LAST, wire.READ_ONLY}
-
-
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    with net.Pair(link_type, where) as made:
-        yield made
 
 
 def set_offload(pair, state):
