@@ -238,13 +238,15 @@ int umem_move_nowait(struct umem *dst, size_t doff, struct umem *src,
 		     size_t soff, size_t len);
 
 /**
- * umem_at_hand - could a _nowait accessor read a range here, as far as we know?
+ * umem_at_hand - could a _nowait accessor reach a range here, as far as we know?
  * @off: offset of the first byte
  * @len: bytes, not 0, in the range
+ * @write: to write it, else to read
  *
- * A hint, true or not a moment later. Context: any but hard interrupt and NMI.
+ * In a worker only what any other context could reach: its own way to the rest is the
+ * sleeping one, after which the others have one, too. A hint, true or not a moment later. Context: any but hard interrupt and NMI.
  */
-bool umem_at_hand(struct umem *umem, size_t off, size_t len);
+bool umem_at_hand(struct umem *umem, size_t off, size_t len, bool write);
 
 /**
  * umem_read_iter, umem_write_iter - the same with an iov_iter at the other end

@@ -3,7 +3,8 @@
  * Filling and sending batches.
  *
  * Headers of IP and UDP stand in the skb's linear part, packets in page
- * fragments, one packet never in two.
+ * fragments, one packet never in two. A small one that is likely to stay alone stands
+ * in the linear part, too: it costs less to make, and to take apart.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -59,6 +60,9 @@ bool urxe_batch_is_local(struct urxe_batch *batch)
 	return batch->local;
 }
 
+/* Bytes of a small packet: an skb's head has room for them anyway. */
+#define LINEAR_MAX	128
+
 static unsigned int headroom(const struct urxe_path *path)
 {
 	return MAX_HEADER + urxe_path_ip_len(path) + sizeof(struct udphdr);
@@ -86,7 +90,7 @@ static bool batch_open(struct urxe_batch *batch, u32 room)
 /* May a packet of @batch->len bytes go into the skb as it is? */
 static bool may_join(const struct urxe_batch *batch)
 {
-	return !batch->closed && batch->len <= batch->pkt_len &&
+	return !batch->closed && !batch->linear && batch->len <= batch->pkt_len &&
 	       batch->count < URXE_BATCH_PKTS &&
 	       batch->skb->data_len + batch->len <= URXE_BATCH_BYTES &&
 	       skb_shinfo(batch->skb)->nr_frags < MAX_SKB_FRAGS;
@@ -175,8 +179,10 @@ static void flush(struct urxe_batch *batch)
 		kfree_skb(skb);
 		return;
 	}
-	count_batch(batch, batch->ref ? batch->ref->wire_len : skb->data_len);
+	count_batch(batch, batch->ref ? batch->ref->wire_len :
+			   batch->linear ? batch->len : skb->data_len);
 	urxe_handle_charge(batch->qp->handle, skb);
+	batch->many = true;
 	if (batch->local)
 		to_peer(batch, skb);
 	else
@@ -185,6 +191,8 @@ static void flush(struct urxe_batch *batch)
 
 static void *packet(const struct urxe_batch *batch)
 {
+	if (batch->linear)
+		return skb_tail_pointer(batch->skb);
 	return page_address(batch->frag.page) + batch->frag.offset;
 }
 
@@ -198,6 +206,20 @@ static void write_bth(const struct urxe_batch *batch, struct urxe_bth *bth,
 	bth->apsn = htonl(psn);
 }
 
+/* For a packet of @batch->len bytes, in an skb where it may be. */
+static bool make_room(struct urxe_batch *batch)
+{
+	if (batch->skb && !may_join(batch))
+		flush(batch);
+	if (!batch->skb) {
+		batch->linear = !batch->many && batch->len <= LINEAR_MAX;
+		if (!batch_open(batch, batch->linear ? LINEAR_MAX : 0))
+			return false;
+	}
+	return batch->linear ||
+	       urxe_frag_need(&batch->frag, batch->len, batch->gfp);
+}
+
 struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
 				   u32 payload, u32 psn)
 {
@@ -205,21 +227,15 @@ struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
 	struct urxe_bth *bth;
 
 	batch->len = urxe_hdr_len(opcode) + payload + pad + URXE_ICRC_LEN;
-	if (batch->skb && !may_join(batch))
-		flush(batch);
-	if (!batch->skb && !batch_open(batch, 0))
-		goto nomem;
-	if (!urxe_frag_need(&batch->frag, batch->len, batch->gfp))
-		goto nomem;
+	if (!make_room(batch)) {
+		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+		return NULL;
+	}
 	batch->request = urxe_traits(opcode) & OP_REQUEST;
 	bth = packet(batch);
 	write_bth(batch, bth, opcode, pad, psn);
 	memset((u8 *)bth + batch->len - URXE_ICRC_LEN - pad, 0, pad);
 	return bth;
-
-nomem:
-	urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
-	return NULL;
 }
 
 static void write_icrc(struct urxe_batch *batch)
@@ -260,7 +276,10 @@ void urxe_batch_commit(struct urxe_batch *batch)
 {
 	if (!batch->local)
 		write_icrc(batch);
-	add_frag(batch);
+	if (batch->linear)
+		skb_put(batch->skb, batch->len);
+	else
+		add_frag(batch);
 	batch->count++;
 	batch->closed = batch->len < batch->pkt_len;
 }
@@ -273,6 +292,7 @@ struct urxe_bth *urxe_batch_ref(struct urxe_batch *batch, u8 opcode, u32 psn,
 	batch->len = urxe_hdr_len(opcode);
 	if (batch->skb)
 		flush(batch);
+	batch->linear = false;
 	if (!batch_open(batch, batch->len + urxe_ref_room(num_sge))) {
 		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
 		return NULL;

@@ -39,6 +39,9 @@ struct urxe_ref;
  * @pkt_len: UDP payload of the first packet; only the last may be shorter
  * @count: packets in @skb
  * @closed: the last one was shorter: nothing may follow
+ * @linear: the packet is in the skb's linear part, and alone
+ * @many: there is more than one packet, and they are worth being put together; a hint
+ *	  that the user of the batch may give
  * @request: its packets are requests
  * @ref: payload of the packet being made, when it is referred to
  * @icrc: what the ICRCs of @skb have in common
@@ -58,6 +61,8 @@ struct urxe_batch {
 	u16			pkt_len;
 	u16			count;
 	bool			closed;
+	bool			linear;
+	bool			many;
 	bool			request;
 	struct urxe_ref		*ref;
 	struct urxe_icrc	icrc;

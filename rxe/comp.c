@@ -11,6 +11,7 @@
 #include "pkt.h"
 #include "ref.h"
 #include "req.h"
+#include "run.h"
 
 static const u8 wc_opcodes[] = {
 	[IB_WR_RDMA_WRITE]		= IB_WC_RDMA_WRITE,
@@ -359,7 +360,7 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
 		return 0;
 	}
-	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(skb, &pkt)) {
+	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(qp, skb, &pkt)) {
 		ctx->budget--;
 		if (complete_pkt(qp, &pkt, ctx))
 			return -EAGAIN;

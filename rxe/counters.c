@@ -29,6 +29,7 @@ static const struct rdma_stat_desc descs[] = {
 	[URXE_CNT_RX_ERR_NAK].name		= "rx_error_nak",
 	[URXE_CNT_RX_DUPLICATE].name		= "rx_duplicate",
 	[URXE_CNT_WORKER].name			= "worker_handover",
+	[URXE_CNT_STREAM].name			= "stream_handover",
 	[URXE_CNT_INPLACE].name			= "in_place",
 	[URXE_CNT_REFUSED].name			= "reference_refused",
 	[URXE_CNT_CQE].name			= "completions",

@@ -35,6 +35,7 @@ enum urxe_counter {
 	URXE_CNT_RX_ERR_NAK,
 	URXE_CNT_RX_DUPLICATE,
 	URXE_CNT_WORKER,		/* -EAGAIN: handed to the worker */
+	URXE_CNT_STREAM,		/* much at once: left to a stream worker */
 	URXE_CNT_INPLACE,		/* payload moved where it was met */
 	URXE_CNT_REFUSED,		/* same host: sent again with its bytes */
 	URXE_CNT_CQE,

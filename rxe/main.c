@@ -11,6 +11,7 @@
 #include "link.h"
 #include "ns.h"
 #include "rival.h"
+#include "runner.h"
 
 static char *link_type = "urxe";
 module_param(link_type, charp, 0444);
@@ -24,9 +25,12 @@ static int __init urxe_init(void)
 	err = urxe_icrc_init();
 	if (err)
 		return err;
-	err = urxe_handles_init();
+	err = urxe_streams_init();
 	if (err)
 		goto exit_icrc;
+	err = urxe_handles_init();
+	if (err)
+		goto exit_streams;
 	err = urxe_ns_init();
 	if (err)
 		goto exit_handles;
@@ -49,6 +53,8 @@ exit_ns:
 	urxe_ns_exit();
 exit_handles:
 	urxe_handles_exit();
+exit_streams:
+	urxe_streams_exit();
 exit_icrc:
 	urxe_icrc_exit();
 	return err;
@@ -62,6 +68,7 @@ static void __exit urxe_exit(void)
 	urxe_rival_exit();
 	urxe_ns_exit();
 	urxe_handles_exit();
+	urxe_streams_exit();
 	urxe_frags_exit();
 	urxe_icrc_exit();
 }

@@ -148,9 +148,10 @@ static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
 		(mr->pages->addr[off / mr->pages->size] + in_page);
 }
 
-static void count_access(struct urxe_mr *mr, int err)
+/* @in_place: nobody had to be ready to wait */
+static void count_access(struct urxe_mr *mr, int err, bool in_place)
 {
-	if (!err) {
+	if (!err && in_place) {
 		urxe_count(mr->dev, URXE_CNT_INPLACE);
 	} else if (err == -EAGAIN) {
 		urxe_count(mr->dev, URXE_CNT_WORKER);
@@ -159,12 +160,12 @@ static void count_access(struct urxe_mr *mr, int err)
 }
 
 /* What ib_umem said, in terms of the step that asked. */
-static int user_result(struct urxe_mr *mr, struct urxe_ctx *ctx, int err)
+static int user_result(struct urxe_mr *mr, struct urxe_ctx *ctx, int err,
+		       bool in_place)
 {
 	if (err)
 		err = urxe_ctx_fault(ctx, mr->umem->mm, err);
-	if (!ctx->may_sleep)
-		count_access(mr, err);
+	count_access(mr, err, in_place);
 	return err;
 }
 
@@ -198,16 +199,23 @@ static void kernel_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 static int mr_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 		   u32 len, struct urxe_ctx *ctx)
 {
-	int err;
+	bool in_place = true;
+	int err = -EAGAIN;
 
 	if (mr->type != URXE_MR_USER) {
 		kernel_copy(mr, va, dst, src, len);
 		return 0;
 	}
-	urxe_ctx_begin_wait(ctx, mr);
-	err = user_copy(mr, va, dst, src, len, ctx->may_sleep);
-	urxe_ctx_end_wait(ctx);
-	return user_result(mr, ctx, err);
+	if (!ctx->may_sleep ||
+	    umem_at_hand(mr->umem, va - mr->iova, len, !dst))
+		err = user_copy(mr, va, dst, src, len, false);
+	if (ctx->may_sleep && err == -EAGAIN) {
+		in_place = false;
+		urxe_ctx_begin_wait(ctx, mr);
+		err = user_copy(mr, va, dst, src, len, true);
+		urxe_ctx_end_wait(ctx);
+	}
+	return user_result(mr, ctx, err, in_place);
 }
 
 int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
@@ -305,7 +313,7 @@ int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
 		return err;
 	if (err == -EAGAIN)
 		ctx->want_mm = dst->umem->mm;
-	count_access(dst, err);
+	count_access(dst, err, true);
 	return err;
 }
 
@@ -320,7 +328,7 @@ static int user_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op,
 	err = umem_atomic(mr->umem, va - mr->iova, op, a, b, old,
 			  !ctx->may_sleep);
 	urxe_ctx_end_wait(ctx);
-	return user_result(mr, ctx, err);
+	return user_result(mr, ctx, err, !ctx->may_sleep);
 }
 
 static void kernel_atomic(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
@@ -447,7 +455,7 @@ static bool sge_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
 	if (!mr)
 		return false;
 	there = mr->type != URXE_MR_USER ||
-		umem_at_hand(mr->umem, va - mr->iova, len);
+		umem_at_hand(mr->umem, va - mr->iova, len, false);
 	urxe_mr_put(mr);
 	return there;
 }

@@ -99,9 +99,8 @@ bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 	return !pkt->len || (pkt->traits & OP_PAYLOAD);
 }
 
-/* One of our own making: it is as it should be. */
-static void parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,
-		      struct urxe_ref *ref)
+void urxe_pkt_parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,
+			struct urxe_ref *ref)
 {
 	const struct urxe_bth *bth = (const void *)skb->data;
 	u32 hdr_len = urxe_hdr_len(bth->opcode);
@@ -116,20 +115,6 @@ static void parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,
 	pkt->packets = ref->packets;
 	pkt->ref = ref;
 	pkt->skip = 0;
-}
-
-bool urxe_run_peek(struct sk_buff *skb, struct urxe_pkt *pkt)
-{
-	struct urxe_run *run = urxe_run(skb);
-
-	if (run->off >= run->end)
-		return false;
-	if (run->ref) {
-		parse_ref(pkt, skb, run->ref);
-		return true;
-	}
-	return urxe_pkt_parse(pkt, skb, run->off,
-			      min(run->seg, run->end - run->off));
 }
 
 void urxe_pkt_trim(struct urxe_pkt *pkt, u32 n, u32 mtu)

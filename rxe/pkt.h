@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * Received packets: runs of them in one skb, and one of them taken apart.
+ * A received packet, taken apart.
  */
 #ifndef URXE_PKT_H
 #define URXE_PKT_H
@@ -16,32 +16,6 @@ struct rxe_sge;
 struct urxe_ctx;
 struct urxe_mr;
 struct urxe_ref;
-
-/**
- * struct urxe_run - packets of one QP in one skb, kept in skb->cb
- * @off: where the next packet's BTH is, from skb->data
- * @end: where the run ends
- * @seg: bytes of each packet; the last may be shorter
- * @iif: index of the interface where it arrived, 0 from this host; the device itself
- *	 may be gone
- * @ref: the one packet's payload is there instead (ref.h); NULL for all from a wire
- *
- * Every packet of a queued run is well-formed and its ICRC is right, or it has come
- * from this host and has none.
- */
-struct urxe_run {
-	u32	off;
-	u32	end;
-	u32	seg;
-	int	iif;
-	struct urxe_ref	*ref;
-};
-
-static inline struct urxe_run *urxe_run(struct sk_buff *skb)
-{
-	BUILD_BUG_ON(sizeof(struct urxe_run) > sizeof(skb->cb));
-	return (struct urxe_run *)skb->cb;
-}
 
 /**
  * struct urxe_pkt - one packet
@@ -97,19 +71,12 @@ void urxe_skb_dgid(const struct sk_buff *skb, union ib_gid *gid);
 bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 		    u32 len);
 
-/* The next packet of the skb's run; false when there is none. Not consumed. */
-bool urxe_run_peek(struct sk_buff *skb, struct urxe_pkt *pkt);
+/* Likewise one whose payload is referred to: of our own making, as it should be. */
+void urxe_pkt_parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,
+			struct urxe_ref *ref);
 
 /* Forget the first @n PSNs of a packet that has more than that. */
 void urxe_pkt_trim(struct urxe_pkt *pkt, u32 n, u32 mtu);
-
-/* The packet that urxe_run_peek() gave is done with. */
-static inline void urxe_run_next(struct sk_buff *skb)
-{
-	struct urxe_run *run = urxe_run(skb);
-
-	run->off += min(run->seg, run->end - run->off);
-}
 
 static inline bool pkt_ack_requested(const struct urxe_pkt *pkt)
 {

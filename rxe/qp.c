@@ -79,8 +79,10 @@ static void init_fields(struct urxe_qp *qp, const struct ib_qp_init_attr *init,
 	init_completion(&qp->gone);
 	mutex_init(&qp->mutex);
 	spin_lock_init(&qp->state_lock);
-	urxe_runner_init(&qp->sq_runner, wq, urxe_sq_step, sq_runner_put, NULL);
-	urxe_runner_init(&qp->rq_runner, wq, urxe_rq_step, rq_runner_put,
+	urxe_runner_init(&qp->sq_runner, URXE_SIDE_SQ, wq, urxe_sq_step,
+			 sq_runner_put, NULL);
+	urxe_runner_init(&qp->rq_runner, URXE_SIDE_RQ, wq, urxe_rq_step,
+			 rq_runner_put,
 			 qp->service & OP_RC ? urxe_resp_slow : NULL);
 	urxe_req_init(qp);
 	urxe_resp_init(qp);
@@ -251,16 +253,6 @@ static bool may_post_send(const struct urxe_qp *qp)
 	return qp_state(qp) >= IB_QPS_RTS;
 }
 
-/* With interrupts off the network stack can't be entered. */
-static void kick_from_post(struct urxe_qp *qp, struct urxe_runner *runner)
-{
-	if (irqs_disabled() || in_hardirq())
-		urxe_runner_defer(runner);
-	else
-		urxe_runner_kick_call(runner, qp_is_user(qp) ? current->mm :
-							       NULL);
-}
-
 /*
  * A user QP's requests are in its ring already, and a call without any is the
  * doorbell. Those that are refused here are forgotten when it gets to RTS.
@@ -280,7 +272,7 @@ int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 		if (err)
 			*bad_wr = wr;
 	}
-	kick_from_post(qp, &qp->sq_runner);
+	urxe_doorbell_ring(qp);
 	return err;
 }
 
@@ -296,6 +288,6 @@ int urxe_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 	}
 	err = urxe_rq_push_list(&qp->rq, wr, bad_wr);
 	if (qp_state(qp) == IB_QPS_ERR)
-		kick_from_post(qp, &qp->rq_runner);
+		urxe_runner_defer(&qp->rq_runner);
 	return err;
 }

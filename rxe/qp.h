@@ -16,6 +16,7 @@
 #include <linux/timer.h>
 
 #include "cq.h"
+#include "doorbell.h"
 #include "handle.h"
 #include "path.h"
 #include "psn.h"
@@ -192,6 +193,7 @@ struct urxe_resp {
  * @path: to the peer; of UD: to where the last packet went, SQ side
  * @sq: send queue, SQ side
  * @rq: receive queue; without a ring when there is an SRQ
+ * @doorbell: when what is posted is sent
  * @req: SQ side
  * @resp: RQ side
  * @sq_runner: token of the SQ side
@@ -215,6 +217,7 @@ struct urxe_qp {
 	struct urxe_path	path;
 	struct urxe_sq		sq;
 	struct urxe_rq		rq;
+	struct urxe_doorbell	doorbell;
 	struct urxe_req		req;
 	struct urxe_resp	resp;
 	struct urxe_runner	sq_runner;

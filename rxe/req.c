@@ -472,6 +472,7 @@ static enum tx send_reference(struct urxe_qp *qp, struct urxe_batch *batch,
 			     qp->req.send_psn, wqe->num_sge);
 	if (!bth)
 		return TX_AGAIN;
+	urxe_doorbell_refers(&qp->doorbell, true);
 	put_ext(qp, bth, wqe, 0);
 	fill_ref(batch->ref, wqe, piece);
 	set_bits(qp, bth, wqe, piece->packets, piece->last);
@@ -497,6 +498,7 @@ static enum tx send_value(struct urxe_qp *qp, struct urxe_batch *batch,
 	if (err)
 		return err == -EAGAIN ? TX_SLEEP :
 					local_error(wqe, IB_WC_LOC_PROT_ERR);
+	urxe_doorbell_refers(&qp->doorbell, false);
 	set_bits(qp, bth, wqe, 1, piece.last);
 	urxe_batch_commit(batch);
 	if (qp->req.by_value)
@@ -531,6 +533,8 @@ static enum tx send_request(struct urxe_qp *qp, struct urxe_batch *batch,
 	at = put_ext(qp, bth, wqe, piece.off);
 	if (carries)
 		memcpy(at, wqe->data, wqe->length);
+	urxe_doorbell_refers(&qp->doorbell, batch->local &&
+			     wqe->length >= URXE_REF_MIN);
 	set_bits(qp, bth, wqe, 1, true);
 	urxe_batch_commit(batch);
 	qp->req.rd_atomic++;
@@ -670,6 +674,7 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		return URXE_STEP_DONE;
 	}
 	urxe_batch_init(&batch, qp, ctx);
+	batch.many = READ_ONCE(qp->sq.head) - qp->sq.next > 1;
 	do {
 		tx = send_next(qp, &batch, ctx);
 	} while (tx == TX_MORE);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * Between the responders of the connected services (resp.c) and of UD (ud.c), both
- * run with the RQ side's token held.
+ * Between the parts of the responder, all run with the RQ side's token held:
+ *	resp.c		what comes when: order, acknowledgment, failing; RC
+ *	uc.c ud.c	where UC and UD differ
+ *	exec.c		doing what a request asks for
+ *	answer.c	acknowledgments
+ *	read.c		READ responses
  */
 #ifndef URXE_RESP_H
 #define URXE_RESP_H
@@ -45,5 +49,65 @@ int urxe_resp_fail_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx,
  */
 void urxe_resp_complete(struct urxe_qp *qp, struct ib_wc *wc,
 			const struct urxe_pkt *pkt);
+
+/* The end of a request that fails: tell the peer what @why says, and end the QP. */
+void urxe_resp_fail(struct urxe_qp *qp, struct urxe_ctx *ctx, int why);
+
+/* May the packet follow the last one? Return: 0, FAIL_SEQ or FAIL_INV_REQ. */
+int urxe_resp_check(const struct urxe_qp *qp, const struct urxe_pkt *pkt);
+
+/* The packet has been executed: the state moves on behind it. */
+void urxe_resp_take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt);
+
+/* A request to a UC QP. Return: 0 also for what is dropped, -EAGAIN, FAIL_TOLD. */
+int urxe_uc_request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		    struct urxe_ctx *ctx);
+
+/* --- exec.c --- */
+
+/* Does this packet use up a receive work request? */
+static inline bool pkt_needs_rqe(const struct urxe_pkt *pkt)
+{
+	return (pkt->traits & OP_SEND) ||
+	       ((pkt->traits & OP_WRITE) && (pkt->traits & OP_IMM));
+}
+
+/**
+ * urxe_resp_execute - do what a request asks for
+ *
+ * READs and those that are answered alike are begun only: see urxe_read_respond().
+ * Return: 0; -EAGAIN when the worker has to do it; URXE_NO_SOURCE; how it fails.
+ */
+int urxe_resp_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		      struct urxe_ctx *ctx);
+
+/* --- answer.c --- */
+
+/* An AETH with @syndrome at @at. */
+void urxe_put_aeth(void *at, const struct urxe_qp *qp, u8 syndrome);
+
+/* Everything before the expected PSN has been done: say so, if that is owed. */
+void urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx);
+void urxe_send_nak(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome);
+void urxe_send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
+			  u64 orig);
+
+/* --- read.c --- */
+
+/* A READ or an atomic is answered: remember it for when it comes again. */
+void urxe_res_remember(struct urxe_qp *qp, const struct urxe_rd_res *res);
+
+/* Which one was answered at @psn? NULL when that is forgotten. */
+struct urxe_rd_res *urxe_res_recall(struct urxe_qp *qp, u32 psn);
+
+/* Responses to a READ of @len bytes are to be sent from now on. */
+void urxe_read_start(struct urxe_qp *qp, u32 psn, u32 rkey, u64 va, u32 len);
+
+/* The same READ again, all of it or from somewhere in it on. */
+void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		      const struct urxe_rd_res *res);
+
+/* Go on with the READ under way. Return: as a step; DONE also when held up. */
+enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx);
 
 #endif /* URXE_RESP_H */

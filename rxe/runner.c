@@ -20,6 +20,8 @@
 /* Between two looks at an access that waits for a page. */
 #define PATIENCE_TICKS	(DIV_ROUND_UP(HZ, 250) + 1)
 
+static struct workqueue_struct *streams[URXE_SIDES];
+
 /* True when the token is ours now; else its holder has been told. */
 static bool take_or_tell(struct urxe_runner *runner)
 {
@@ -54,7 +56,16 @@ static void hand_over(struct urxe_runner *runner, struct mm_struct *mm)
 	if (mm)
 		mmgrab(mm);
 	runner->mm = mm;
+	runner->streaming = false;
 	queue_work(runner->wq, &runner->work);
+}
+
+/* Likewise a stream worker. */
+static void hand_to_stream(struct urxe_runner *runner)
+{
+	runner->mm = NULL;
+	runner->streaming = true;
+	queue_work(streams[runner->side], &runner->work);
 }
 
 /* Somebody wants the token for good: what is left stays for his start(). */
@@ -75,6 +86,10 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		step = runner->step(runner, ctx);
 		if (READ_ONCE(runner->stopping)) {
 			give_up(runner);
+			return;
+		}
+		if (step == URXE_STEP_AGAIN && !ctx->mm) {
+			hand_to_stream(runner);
 			return;
 		}
 		if (step != URXE_STEP_DONE) {
@@ -108,8 +123,8 @@ static void run_worker(struct work_struct *work)
 	struct urxe_runner *runner =
 		container_of(work, struct urxe_runner, work);
 	struct urxe_ctx ctx = {
-		.may_sleep = true,
-		.budget = BUDGET_WORKER,
+		.may_sleep = !runner->streaming,
+		.budget = runner->streaming ? BUDGET_INLINE : BUDGET_WORKER,
 		.mm = runner->mm,
 	};
 	bool inside;
@@ -178,7 +193,34 @@ int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err)
 	return -EAGAIN;
 }
 
-void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
+void urxe_streams_exit(void)
+{
+	int side;
+
+	for (side = 0; side < URXE_SIDES; side++)
+		if (streams[side])
+			destroy_workqueue(streams[side]);
+}
+
+/* Kernel consumers may be what memory is freed with. */
+int urxe_streams_init(void)
+{
+	const unsigned int flags = WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM;
+	int side;
+
+	for (side = 0; side < URXE_SIDES; side++) {
+		streams[side] = alloc_workqueue("urxe-stream", flags,
+						DIV_ROUND_UP(num_online_cpus(), 2));
+		if (!streams[side]) {
+			urxe_streams_exit();
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
+		      struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
 					     struct urxe_ctx *ctx),
 		      void (*put)(struct urxe_runner *runner),
@@ -192,6 +234,8 @@ void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
 	runner->on_wait = on_wait;
 	timer_setup(&runner->patience, on_patience, 0);
 	runner->mm = NULL;
+	runner->side = side;
+	runner->streaming = false;
 	runner->wq = wq;
 	umem_worker_init(&runner->worker);
 	INIT_WORK(&runner->work, run_worker);
@@ -227,6 +271,14 @@ void urxe_runner_defer(struct urxe_runner *runner)
 {
 	if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
 		hand_over(runner, NULL);
+}
+
+bool urxe_runner_stream(struct urxe_runner *runner)
+{
+	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+		return false;
+	hand_to_stream(runner);
+	return true;
 }
 
 void urxe_runner_stop(struct urxe_runner *runner)

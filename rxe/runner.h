@@ -38,6 +38,13 @@ struct urxe_ctx {
 	struct urxe_runner	*next;
 };
 
+/* Of a QP. Each has stream workers of its own, so that the two work side by side. */
+enum urxe_side {
+	URXE_SIDE_SQ,
+	URXE_SIDE_RQ,
+	URXE_SIDES,
+};
+
 enum urxe_step {
 	URXE_STEP_DONE,		/* nothing left until the next kick */
 	URXE_STEP_AGAIN,	/* out of budget: go on in the worker */
@@ -56,6 +63,8 @@ enum urxe_step {
  * @patience: makes these calls
  * @waits_since: jiffies, when the access began
  * @waits_for: the region it is made to, or NULL
+ * @side: which stream workers take it
+ * @streaming: queued at those; written by the token's holder
  * @worker: the worker's stay in an owner's mm
  * @mm: which mm; written by the token's holder; held by mmgrab() from the
  *	hand-over until the worker is done with it
@@ -74,6 +83,8 @@ struct urxe_runner {
 	struct timer_list	patience;
 	unsigned long		waits_since;
 	const void		*waits_for;
+	enum urxe_side		side;
+	bool			streaming;
 	struct umem_worker	worker;
 	struct mm_struct	*mm;
 	struct work_struct	work;
@@ -81,7 +92,19 @@ struct urxe_runner {
 	wait_queue_head_t	idle;
 };
 
-void urxe_runner_init(struct urxe_runner *runner, struct workqueue_struct *wq,
+/**
+ * urxe_streams_init - make the stream workers
+ *
+ * They do what is much rather than urgent: at most as many at a time as leaves
+ * processors to the programs, one QP after the other, a turn each. So what comes for
+ * a QP meanwhile is done with at its next turn, all at once. None of them sleeps.
+ * Return: 0 or -ENOMEM.
+ */
+int urxe_streams_init(void);
+void urxe_streams_exit(void);
+
+void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
+		      struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
 					     struct urxe_ctx *ctx),
 		      void (*put)(struct urxe_runner *runner),
@@ -118,6 +141,15 @@ void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner);
  * Context: any.
  */
 void urxe_runner_defer(struct urxe_runner *runner);
+
+/**
+ * urxe_runner_stream - there is much to do, and more to come
+ *
+ * A stream worker does it.
+ * Context: any.
+ * Return: whether one had to be called.
+ */
+bool urxe_runner_stream(struct urxe_runner *runner);
 
 /**
  * urxe_runner_stop - take the token away from everyone

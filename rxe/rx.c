@@ -6,23 +6,26 @@
  * The run is cut where the QP or the direction changes and where a packet is no
  * good; each part is queued as it is, without a copy.
  */
+#include <linux/cpumask.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 
 #include "counters.h"
-#include "icrc.h"
 #include "link.h"
 #include "mcast.h"
 #include "ns.h"
 #include "pkt.h"
 #include "qp.h"
 #include "ref.h"
+#include "run.h"
 #include "rx.h"
 #include "trace.h"
 
 /* Bytes that wait at a QP for one of its sides; a window's worth and more. */
 #define BACKLOG_LIMIT	(8 << 20)
+/* Bytes at once that are worth a worker. */
+#define BULK		(16 << 10)
 
 /**
  * struct part - the packets of one skb that go to one queue
@@ -48,8 +51,6 @@ struct part {
  * @seg: bytes of each of its packets
  * @off: the packet that is looked at
  * @len: its bytes
- * @nth: how many have been before it
- * @icrc: what the ICRCs of all have in common
  * @part: the packets before it that are not delivered yet
  */
 struct arrival {
@@ -58,61 +59,8 @@ struct arrival {
 	u32			seg;
 	u32			off;
 	u32			len;
-	u32			nth;
-	struct urxe_icrc	icrc;
 	struct part		part;
 };
-
-/* Of a packet whose bytes are not all in one place. */
-static u32 crc_pieces(const struct sk_buff *skb, u32 crc, u32 off, u32 len)
-{
-	u32 piece;
-
-	for (; len; len -= piece, off += piece) {
-		const void *at = urxe_skb_piece(skb, off, &piece);
-
-		if (!at)
-			return ~crc;
-		piece = min(piece, len);
-		crc = urxe_icrc_update(crc, at, piece);
-	}
-	return crc;
-}
-
-/* With the IP identification that its sender gave the packet. */
-static bool icrc_ok_id(struct arrival *at, const struct urxe_pkt *pkt, u16 id)
-{
-	const u32 bth_len = sizeof(struct urxe_bth);
-	u32 end = at->len - URXE_ICRC_LEN;
-	__le32 icrc;
-	u32 crc;
-
-	crc = urxe_icrc(&at->icrc, at->skb, id, &pkt->bth, at->len);
-	if (pkt->bytes) {
-		crc = urxe_icrc_update(crc, pkt->bytes + bth_len,
-				       end - bth_len);
-		memcpy(&icrc, pkt->bytes + end, sizeof(icrc));
-		return icrc == urxe_icrc_final(crc);
-	}
-	crc = crc_pieces(at->skb, crc, at->off + bth_len, end - bth_len);
-	return !skb_copy_bits(at->skb, at->off + end, &icrc, sizeof(icrc)) &&
-	       icrc == urxe_icrc_final(crc);
-}
-
-/*
- * Segmentation counts the identification up from packet to packet. A sender
- * that sets "don't fragment" may as well leave it as it is.
- */
-static bool icrc_ok(struct arrival *at, const struct urxe_pkt *pkt)
-{
-	u16 id;
-
-	if (at->skb->protocol != htons(ETH_P_IP))
-		return icrc_ok_id(at, pkt, 0);
-	id = ntohs(ip_hdr(at->skb)->id);
-	return icrc_ok_id(at, pkt, id + at->nth) ||
-	       (at->nth && icrc_ok_id(at, pkt, id));
-}
 
 /* False when the packets of @skb are too many, and dropped. Uses up @skb. */
 static bool enqueue(struct urxe_qp *qp, struct sk_buff *skb, bool request,
@@ -147,12 +95,25 @@ static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
 	return request ? &qp->rq_runner : &qp->sq_runner;
 }
 
+/*
+ * What arrives is delivered here and now, but for so much that another processor had
+ * better do it while this one goes on receiving, or sending. Not where nothing but
+ * that keeps a sender on this host from sending more than there is room for.
+ */
+static void wake(struct urxe_qp *qp, bool request, u32 bytes)
+{
+	if (bytes >= BULK && (qp->service & OP_RC) && num_online_cpus() > 1)
+		urxe_qp_stream(qp, runner_of(qp, request));
+	else
+		urxe_runner_kick(runner_of(qp, request));
+}
+
 /* Queue @skb at @qp, and let the QP have it. Uses up both. */
 static void give(struct urxe_qp *qp, struct sk_buff *skb, bool request,
 		 struct urxe_run run)
 {
 	if (enqueue(qp, skb, request, run))
-		urxe_runner_kick(runner_of(qp, request));
+		wake(qp, request, run.end - run.off);
 	urxe_qp_put(qp);
 }
 
@@ -185,7 +146,7 @@ static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 	struct urxe_qp *qp = part->qp;
 	struct urxe_run run = {
 		.off = part->off, .end = part->end, .seg = seg,
-		.iif = skb->dev->ifindex,
+		.good = part->off, .iif = skb->dev->ifindex,
 	};
 
 	part->qp = NULL;
@@ -201,6 +162,7 @@ void urxe_rx_local(struct urxe_qp *qp, struct sk_buff *skb, bool request,
 {
 	__skb_pull(skb, skb_transport_offset(skb) + sizeof(struct udphdr));
 	run.end = skb->len;
+	run.good = skb->len;
 	count_run(qp, &run);
 	if (enqueue(qp, skb, request, run))
 		urxe_runner_kick_next(ctx, runner_of(qp, request));
@@ -304,10 +266,6 @@ static bool take_pkt(struct arrival *at)
 		count_stray(at, URXE_CNT_DROP_NO_QP);
 		return false;
 	}
-	if (!icrc_ok(at, &pkt)) {
-		urxe_count(part->qp->dev, URXE_CNT_DROP_ICRC);
-		return false;
-	}
 	if (!pkey_ok(&pkt)) {
 		urxe_count(part->qp->dev, URXE_CNT_DROP_PKEY);
 		return false;
@@ -349,7 +307,7 @@ void urxe_rx(struct net *net, struct sk_buff *skb)
 	}
 	__skb_pull(skb, sizeof(struct udphdr));
 	at.seg = skb_is_gso(skb) ? skb_shinfo(skb)->gso_size : skb->len;
-	for (; at.off < skb->len; at.off += at.len, at.nth++) {
+	for (; at.off < skb->len; at.off += at.len) {
 		at.len = min(at.seg, skb->len - at.off);
 		if (!take_pkt(&at))
 			drop_pkt(&at);

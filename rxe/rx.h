@@ -7,7 +7,7 @@
 
 #include <linux/types.h>
 
-#include "pkt.h"
+#include "run.h"
 
 struct net;
 struct sk_buff;

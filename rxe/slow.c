@@ -15,6 +15,7 @@
 #include "pkt.h"
 #include "qp.h"
 #include "rnr.h"
+#include "run.h"
 #include "slow.h"
 
 /*
@@ -27,7 +28,7 @@ static bool repeats(const struct urxe_qp *qp, struct sk_buff *skb)
 	struct urxe_pkt pkt;
 	s32 order;
 
-	if (!urxe_run_peek(skb, &pkt))
+	if (!urxe_run_peek(qp, skb, &pkt))
 		return false;
 	order = psn_diff(pkt.psn, resp->psn);
 	return order < 0 || (!order && !resp->read.active);

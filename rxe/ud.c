@@ -20,6 +20,7 @@
 #include "mr.h"
 #include "ns.h"
 #include "resp.h"
+#include "run.h"
 #include "ud.h"
 
 /* A datagram's Q_Key with this bit is the sending QP's own. */

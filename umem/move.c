@@ -88,11 +88,11 @@ int umem_move_nowait(struct umem *dst, size_t doff, struct umem *src,
 }
 EXPORT_SYMBOL_GPL(umem_move_nowait);
 
-/* A worker had better read it the sleeping way, which leaves notes. */
-bool umem_at_hand(struct umem *umem, size_t off, size_t len)
+bool umem_at_hand(struct umem *umem, size_t off, size_t len, bool write)
 {
 	return umem->pinned || umem->dmabuf ||
-	       umem_resident_covers(umem, off, len) ||
+	       umem_resident_covers(umem, off, len,
+				    write ? TO_USER : FROM_USER) ||
 	       (umem_on_owner(umem) && !(current->flags & PF_KTHREAD));
 }
 EXPORT_SYMBOL_GPL(umem_at_hand);

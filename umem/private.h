@@ -94,7 +94,8 @@ int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
 		       enum umem_dir dir);
 int umem_resident_exchange(struct umem *umem, size_t off, unsigned long user,
 			   size_t len, enum umem_dir dir);
-bool umem_resident_covers(struct umem *umem, size_t off, size_t len);
+bool umem_resident_covers(struct umem *umem, size_t off, size_t len,
+			  enum umem_dir dir);
 int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
 			 u64 a, u64 b, u64 *old);
 unsigned long umem_resident_count(const struct umem *umem);
@@ -129,7 +130,7 @@ static inline int umem_resident_exchange(struct umem *umem, size_t off,
 }
 
 static inline bool umem_resident_covers(struct umem *umem, size_t off,
-					size_t len)
+					size_t len, enum umem_dir dir)
 {
 	return false;
 }

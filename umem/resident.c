@@ -418,8 +418,9 @@ int umem_resident_exchange(struct umem *umem, size_t off, unsigned long user,
 	return err;
 }
 
-/* Are all pages of the range noted, at least for reading? */
-bool umem_resident_covers(struct umem *umem, size_t off, size_t len)
+/* Are all pages of the range noted? */
+bool umem_resident_covers(struct umem *umem, size_t off, size_t len,
+			  enum umem_dir dir)
 {
 	struct umem_resident *r = resident_of(umem);
 	unsigned long vpn = (umem->addr + off) >> PAGE_SHIFT;
@@ -428,7 +429,7 @@ bool umem_resident_covers(struct umem *umem, size_t off, size_t len)
 	if (!r)
 		return false;
 	read_lock_bh(&r->lock);
-	while (vpn <= last && find(r, vpn, FROM_USER))
+	while (vpn <= last && find(r, vpn, dir))
 		vpn++;
 	read_unlock_bh(&r->lock);
 	return vpn > last;

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * The responder does what a request asks for: once its packet is the one expected,
+ * and permitted.
+ */
+#include "mr.h"
+#include "opcode.h"
+#include "ref.h"
+#include "resp.h"
+#include "srq.h"
+
+int urxe_resp_get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
+{
+	struct urxe_resp *resp = &qp->resp;
+
+	if (resp->have_rqe)
+		return 0;
+	if (!urxe_recv_pull(qp, &resp->rqe))
+		return FAIL_RNR;
+	resp->have_rqe = true;
+	if (resp->rqe.status)
+		return urxe_resp_fail_rqe(qp, ctx, resp->rqe.status,
+					  AETH_NAK_REM_OP);
+	return 0;
+}
+
+/* Nothing is wrong with the packet but where it was met. */
+static bool try_again(int err)
+{
+	return err == -EAGAIN || err == URXE_NO_SOURCE;
+}
+
+static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		   struct urxe_ctx *ctx)
+{
+	struct urxe_resp *resp = &qp->resp;
+	int err;
+
+	if (pkt->len > resp->rqe.length - resp->length)
+		return qp->service & OP_RC ?
+		       urxe_resp_fail_rqe(qp, ctx, IB_WC_LOC_LEN_ERR,
+					  AETH_NAK_INV_REQ) : FAIL_INV_REQ;
+	err = urxe_pkt_to_sg(pkt, qp_recv_pd(qp), resp->rqe.sge,
+			     resp->rqe.num_sge, resp->length, ctx);
+	if (err && !try_again(err))
+		return urxe_resp_fail_rqe(qp, ctx, IB_WC_LOC_PROT_ERR,
+					  AETH_NAK_REM_OP);
+	return err;
+}
+
+static int open_write(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	const struct urxe_reth *reth = pkt_ext(pkt);
+	struct urxe_resp *resp = &qp->resp;
+	struct urxe_mr *mr;
+
+	resp->va = be64_to_cpu(reth->va);
+	resp->rkey = be32_to_cpu(reth->rkey);
+	resp->resid = be32_to_cpu(reth->len);
+	if (resp->resid > URXE_MAX_MSG)
+		return FAIL_INV_REQ;
+	if (!resp->resid)
+		return 0;
+	mr = urxe_mr_get_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE,
+				resp->va, resp->resid);
+	if (!mr)
+		return FAIL_ACCESS;
+	urxe_mr_put(mr);
+	return 0;
+}
+
+static int do_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		    struct urxe_ctx *ctx)
+{
+	struct urxe_resp *resp = &qp->resp;
+	struct urxe_mr *mr;
+	int err = 0;
+
+	if (pkt->traits & OP_RETH)
+		err = open_write(qp, pkt);
+	if (err)
+		return err;
+	if (pkt->len > resp->resid ||
+	    ((pkt->traits & OP_LAST) && pkt->len != resp->resid))
+		return FAIL_INV_REQ;
+	if (!pkt->len)
+		return 0;
+	mr = urxe_mr_get_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE,
+				resp->va, pkt->len);
+	if (!mr)
+		return FAIL_ACCESS;
+	err = urxe_pkt_to_mr(pkt, mr, resp->va, ctx);
+	urxe_mr_put(mr);
+	if (err)
+		return try_again(err) ? err : FAIL_ACCESS;
+	resp->va += pkt->len;
+	resp->resid -= pkt->len;
+	return 0;
+}
+
+static int do_read(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	const struct urxe_reth *reth = pkt_ext(pkt);
+	struct urxe_rd_res res = {
+		.traits = OP_READ,
+		.first_psn = pkt->psn,
+		.va = be64_to_cpu(reth->va),
+		.rkey = be32_to_cpu(reth->rkey),
+		.len = be32_to_cpu(reth->len),
+	};
+	struct urxe_mr *mr;
+
+	if (res.len > URXE_MAX_MSG)
+		return FAIL_INV_REQ;
+	if (res.len) {
+		mr = urxe_mr_get_remote(qp, res.rkey, IB_ACCESS_REMOTE_READ,
+					res.va, res.len);
+		if (!mr)
+			return FAIL_ACCESS;
+		urxe_mr_put(mr);
+	}
+	res.packets = qp_packets(qp, res.len);
+	urxe_res_remember(qp, &res);
+	urxe_read_start(qp, res.first_psn, res.rkey, res.va, res.len);
+	return 0;
+}
+
+static int run_atomic(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		      enum umem_atomic_op op, u64 a, u64 b, u64 *orig,
+		      struct urxe_ctx *ctx)
+{
+	/* VA and rkey stand alike in the AtomicETH and in the RETH. */
+	const struct urxe_atomic_eth *eth = pkt_ext(pkt);
+	u64 va = be64_to_cpu(eth->va);
+	int access = op == UMEM_ATOMIC_WRITE ? IB_ACCESS_REMOTE_WRITE :
+					       IB_ACCESS_REMOTE_ATOMIC;
+	struct urxe_mr *mr;
+	int err;
+
+	if (va & (sizeof(u64) - 1))
+		return FAIL_INV_REQ;
+	mr = urxe_mr_get_remote(qp, be32_to_cpu(eth->rkey), access, va,
+				sizeof(u64));
+	if (!mr)
+		return FAIL_ACCESS;
+	err = urxe_mr_atomic(mr, va, op, a, b, orig, ctx);
+	urxe_mr_put(mr);
+	if (err)
+		return err == -EAGAIN ? err : FAIL_ACCESS;
+	return 0;
+}
+
+static int do_atomic(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		     struct urxe_ctx *ctx)
+{
+	const struct urxe_atomic_eth *eth = pkt_ext(pkt);
+	bool cas = pkt->bth.opcode == (OPC_RC | OPC_COMPARE_SWAP);
+	struct urxe_rd_res res = {
+		.traits = OP_ATOMIC,
+		.first_psn = pkt->psn,
+		.packets = 1,
+	};
+	int err;
+
+	err = run_atomic(qp, pkt, cas ? UMEM_ATOMIC_CAS : UMEM_ATOMIC_FAA,
+			 be64_to_cpu(eth->swap_add), be64_to_cpu(eth->compare),
+			 &res.orig, ctx);
+	if (err)
+		return err;
+	urxe_res_remember(qp, &res);
+	return 0;
+}
+
+/* An answer without content, which can be given again. */
+static void answer_empty(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			 u32 traits)
+{
+	struct urxe_rd_res res = {
+		.traits = traits,
+		.first_psn = pkt->psn,
+		.packets = 1,
+	};
+
+	if (qp->resp.num_res)
+		urxe_res_remember(qp, &res);
+	urxe_read_start(qp, pkt->psn, 0, 0, 0);
+}
+
+static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			   struct urxe_ctx *ctx)
+{
+	u64 value, orig;
+	int err;
+
+	if (pkt->len != sizeof(value) ||
+	    skb_copy_bits(pkt->skb, pkt->payload, &value, sizeof(value)))
+		return FAIL_INV_REQ;
+	err = run_atomic(qp, pkt, UMEM_ATOMIC_WRITE, value, 0, &orig, ctx);
+	if (err)
+		return err;
+	answer_empty(qp, pkt, OP_ATOMIC_WRITE);
+	return 0;
+}
+
+/*
+ * What came before is in memory, and every processor and device sees it there: to
+ * flush it is to have got here. No region has the right to be made persistent.
+ */
+static int do_flush(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	const struct urxe_feth *feth = pkt_ext(pkt);
+	const struct urxe_reth *reth = (const void *)(feth + 1);
+	u32 bits = be32_to_cpu(feth->bits), rkey = be32_to_cpu(reth->rkey);
+	struct urxe_mr *mr;
+
+	if (!urxe_feth_ok(feth->bits))
+		return FAIL_INV_REQ;
+	if (bits & IB_FLUSH_PERSISTENT)
+		return FAIL_ACCESS;
+	if (bits & FETH_LEVEL_MASK)
+		mr = urxe_mr_get_whole(qp, rkey, IB_ACCESS_FLUSH_GLOBAL);
+	else
+		mr = urxe_mr_get_remote(qp, rkey, IB_ACCESS_FLUSH_GLOBAL,
+					be64_to_cpu(reth->va),
+					be32_to_cpu(reth->len));
+	if (!mr)
+		return FAIL_ACCESS;
+	urxe_mr_put(mr);
+	answer_empty(qp, pkt, OP_FLUSH);
+	return 0;
+}
+
+/* A message that invalidates a key does so when its bytes are there. */
+static int do_invalidate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+			 struct urxe_ctx *ctx)
+{
+	int err = urxe_mr_invalidate(qp, be32_to_cpu(pkt_last_word(pkt)), true,
+				     ctx);
+
+	return err && err != -EAGAIN ? FAIL_ACCESS : err;
+}
+
+int urxe_resp_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		   struct urxe_ctx *ctx)
+{
+	int err = pkt_needs_rqe(pkt) && (pkt->traits & (OP_SEND | OP_LAST)) ?
+		  urxe_resp_get_rqe(qp, ctx) : 0;
+
+	if (err)
+		return err;
+	if (pkt->traits & OP_IETH)
+		return do_send(qp, pkt, ctx) ?: do_invalidate(qp, pkt, ctx);
+	if (pkt->traits & OP_SEND)
+		return do_send(qp, pkt, ctx);
+	if (pkt->traits & OP_WRITE)
+		return do_write(qp, pkt, ctx);
+	if (pkt->traits & OP_ATOMIC)
+		return do_atomic(qp, pkt, ctx);
+	if (pkt->traits & OP_ATOMIC_WRITE)
+		return do_atomic_write(qp, pkt, ctx);
+	if (pkt->traits & OP_FLUSH)
+		return do_flush(qp, pkt);
+	return do_read(qp, pkt);
+}
