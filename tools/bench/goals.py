@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""The figures to reach, each a ratio of medians of one boot, and how far they are."""
+
+import collections
+
+# `rival` and `rival_workload` are what is divided by, and `most` says whether the
+# result should be at most `want`, or at least: a figure for 6.1 and one for all later.
+Goal = collections.namedtuple("Goal", "title place workload unit rival rival_workload want most")
+
+def at_least(title, place, workload, unit, want, rival="rdma_rxe", rival_workload=None):
+    return Goal(title, place, workload, unit, rival, rival_workload or workload,
+                (want, want), False)
+
+
+def at_most(title, place, workload, unit, want, rival_workload=None):
+    return Goal(title, place, workload, unit, "rdma_rxe", rival_workload or workload,
+                want, True)
+
+
+GOALS = [at_least(f"same host, {size} {verb}", "host", f"{verb} {size} mtu 4096",
+                  "MiB/s", 10)
+         for verb in ("WRITE", "READ", "SEND") for size in ("64K", "1M")]
+GOALS += [
+    at_least("same host, 64K WRITE, against TCP", "host", "WRITE 64K mtu 4096", "MiB/s",
+             1, "tcp", "TCP stream"),
+    at_least("veth, 64K WRITE, MTU 4096", "veth", "WRITE 64K mtu 4096", "MiB/s", 2.5),
+    at_least("veth, 64K WRITE, MTU 1024", "veth", "WRITE 64K mtu 1024", "MiB/s", 4),
+    at_least("veth, 64 B messages, one QP", "veth", "WRITE 64 rate", "k/s", 3),
+    at_least("veth, 64 B messages, eight QPs", "veth", "WRITE 64 rate x8", "k/s", 4),
+]
+for _verb in ("WRITE", "READ", "SEND"):
+    GOALS += [
+        at_most(f"8 B {_verb}, median", "veth", f"{_verb} 8 latency", "us",
+                (0.7, 0.3)),
+        at_most(f"8 B {_verb}, 99th percentile to median", "veth",
+                f"{_verb} 8 latency p99", "us", (3, 3), f"{_verb} 8 latency"),
+    ]
+GOALS += [
+    at_least("loss 1 %, 64K WRITE", "loss 1%", "WRITE 64K mtu 1024", "MiB/s", 3),
+    at_least("loss 1 %, 64K READ", "loss 1%", "READ 64K mtu 1024", "MiB/s", 3),
+    at_most("processor time per GB, 64K SEND", "veth", "SEND 64K mtu 4096 cost: cpu",
+            "s/GB", (0.4, 0.4)),
+]
+
+
+class Boot:
+    """The figures of one boot: what `bench` has written."""
+
+    def __init__(self, results):
+        self.kernel, self.commit = results["kernel"], results["commit"]
+        self.medians = {(one["place"], one["workload"], one["unit"], one["player"]):
+                        one["median"] for one in results["results"]}
+
+    def ratio(self, goal):
+        """None when one of the two is missing."""
+        ours = self.medians.get((goal.place, goal.workload, goal.unit, "urxe"))
+        theirs = self.medians.get((goal.place, goal.rival_workload, goal.unit, goal.rival))
+        return ours / theirs if ours is not None and theirs else None
+
+    def want(self, goal):
+        return goal.want[not self.kernel.startswith("6.1.")]
+
+    def reached(self, goal):
+        ratio, want = self.ratio(goal), self.want(goal)
+        if ratio is None:
+            return None
+        return ratio <= want if goal.most else ratio >= want
