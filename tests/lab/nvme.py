@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""A kernel consumer of RDMA: NVMe, both ends in one kernel.
+
+It knows only the first network namespace, where an address of one's own is reached
+without leaving the machine. Crossed makes the kernel look for the pair's addresses
+beyond the other device, as it would between two machines:
+
+        10.1.0.1                          10.1.0.2
+        link a on va ------- veth ------- vb with link b
+        to 10.1.0.2: va                   to 10.1.0.1: vb
+"""
+
+import contextlib
+import os
+import re
+
+from lab import net
+from lab.command import run
+
+TABLES = 101, 102
+
+
+class Crossed(net.Pair):
+    """A pair in the first namespace whose packets take the wire, whoever sends."""
+
+    def __init__(self, link_type, peer_type=None, mtu=1500):
+        super().__init__(link_type, net.Pair.TOGETHER, mtu, peer_type)
+
+    def bring_up(self):
+        a, b = self.ends
+        for table, end, other in ((TABLES[0], a, b), (TABLES[1], b, a)):
+            run("ip", "route", "replace", f"{other.ipv4}/32", "dev", end.netdev,
+                "src", end.ipv4, "table", str(table))
+            run("ip", "rule", "add", "pref", str(table), "to", other.ipv4, "iif", "lo",
+                "lookup", str(table))
+        # What is for this machine comes after that.
+        run("ip", "rule", "add", "pref", "200", "lookup", "local")
+        run("ip", "rule", "delete", "pref", "0")
+
+    def __enter__(self):
+        super().__enter__()
+        self.bring_up()
+        return self
+
+    def __exit__(self, *exc):
+        run("ip", "rule", "add", "pref", "0", "lookup", "local")
+        run("ip", "rule", "delete", "pref", "200")
+        for table in TABLES:
+            run("ip", "rule", "delete", "pref", str(table))
+        super().__exit__()
+
+
+def configfs():
+    """Where both the target and the null disk are made."""
+    if not os.path.ismount("/sys/kernel/config"):
+        run("modprobe", "configfs", check=False)
+        run("mount", "-t", "configfs", "configfs", "/sys/kernel/config")
+
+
+def write(path, value):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+# --- NVMe ------------------------------------------------------------------
+
+NVMET = "/sys/kernel/config/nvmet"
+PORT = 4420
+
+
+class Target:
+    """An NVMe subsystem with one namespace on a block device or a file, listening at
+    an address, for as long as a `with` lasts."""
+
+    def __init__(self, address, backing, name="urxe-test"):
+        self.address, self.backing, self.name = address, backing, name
+        self.subsystem = f"{NVMET}/subsystems/{name}"
+        self.port = f"{NVMET}/ports/1"
+
+    def __enter__(self):
+        configfs()
+        run("modprobe", "-a", "nvmet", "nvmet-rdma", "nvme-rdma")
+        os.mkdir(self.subsystem)
+        write(f"{self.subsystem}/attr_allow_any_host", 1)
+        os.mkdir(f"{self.subsystem}/namespaces/1")
+        write(f"{self.subsystem}/namespaces/1/device_path", self.backing)
+        write(f"{self.subsystem}/namespaces/1/enable", 1)
+        os.mkdir(self.port)
+        for field, value in (("trtype", "rdma"), ("adrfam", "ipv4"),
+                             ("traddr", self.address), ("trsvcid", PORT)):
+            write(f"{self.port}/addr_{field}", value)
+        os.symlink(self.subsystem, f"{self.port}/subsystems/{self.name}")
+        return self
+
+    def __exit__(self, *exc):
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self.port}/subsystems/{self.name}")
+        for directory in (self.port, f"{self.subsystem}/namespaces/1", self.subsystem):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        run("modprobe", "-r", "nvme-rdma", "nvmet-rdma")
+
+    def connect(self, source, queues=4, **options):
+        """Connect from an address; the block device that appears."""
+        before = set(controllers())
+        run("nvme", "connect", "-t", "rdma", "-a", self.address, "-s", str(PORT),
+            "-n", self.name, "-w", source, "-i", str(queues),
+            "-q", "nqn.2014-08.org.nvmexpress:uuid:8a4e0c31-4b09-4fd7-9f5c-5d2b6a3e1f00",
+            *(word for name, value in options.items()
+              for word in (f"--{name.replace('_', '-')}", str(value))), timeout=120)
+        controller, = set(controllers()) - before
+        return net.wait_for(lambda: block_device(controller), 20, f"{controller}'s disk")
+
+    def disconnect(self):
+        run("nvme", "disconnect", "-n", self.name, timeout=120)
+
+
+def controllers():
+    root = "/sys/class/nvme"
+    return sorted(os.listdir(root)) if os.path.isdir(root) else []
+
+
+def state(controller):
+    try:
+        with open(f"/sys/class/nvme/{controller}/state", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return "gone"
+
+
+def block_device(controller):
+    """The path of the namespace's block device, once it is there."""
+    return next((f"/dev/{name}" for name in os.listdir("/sys/block")
+                 if re.fullmatch(rf"{controller}n\d+", name) and
+                 os.path.exists(f"/dev/{name}")), None)
+
+
+@contextlib.contextmanager
+def null_disk(megabytes):
+    """A block device that remembers what was written to it."""
+    configfs()
+    run("modprobe", "null_blk", "nr_devices=0")
+    root = "/sys/kernel/config/nullb/urxe"
+    os.mkdir(root)
+    for field, value in (("memory_backed", 1), ("size", megabytes), ("blocksize", 4096),
+                         ("power", 1)):
+        write(f"{root}/{field}", value)
+    with open(f"{root}/index", encoding="ascii") as index:
+        device = f"/dev/nullb{index.read().strip()}"
+    if not os.path.exists(device):
+        device = "/dev/urxe"
+    try:
+        yield net.wait_for(lambda: os.path.exists(device) and device, 10, device)
+    finally:
+        write(f"{root}/power", 0)
+        os.rmdir(root)
+        run("modprobe", "-r", "null_blk")

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Disks by NVMe over RDMA, with both ends in this kernel, and rdma_rxe as either.
+
+        10.1.0.1                          10.1.0.2
+        link a on va ------- veth ------- vb with link b
+        nvme-rdma                         nvmet-rdma
+        to 10.1.0.2: va                   to 10.1.0.1: vb
+"""
+
+import os
+import subprocess
+
+import pytest
+
+from lab import net, nvme
+from lab.command import run
+
+MIB = 1 << 20
+
+
+# (initiator's link type, target's)
+ENDS = (("urxe", "urxe"), ("urxe", "rxe"), ("rxe", "urxe"))
+
+
+@pytest.fixture(scope="module", params=ENDS, ids="-".join)
+def pair(request):
+    """In the first namespace, which is all that storage knows."""
+    types = request.param
+    if "rxe" in types:
+        if "rdma_rxe" not in run("modinfo", "-F", "name", "rdma_rxe", check=False):
+            pytest.skip("this kernel has no rdma_rxe")
+        net.load("rxe")
+    with nvme.Crossed(*types) as made:
+        for end in made.ends:
+            end.link.gid_index(end.ipv4)
+        yield made
+    if "rxe" in types:
+        net.unload("rxe")
+
+
+@pytest.fixture
+def no_object_left():
+    """Instead of the one for all: storage lets go of its objects in its own time, and
+    nvmet keeps its listener until the module goes."""
+
+
+@pytest.fixture
+def disk():
+    with nvme.null_disk(256) as made:
+        yield made
+
+
+def fio(device, size, jobs=4, seconds=None):
+    """Write and verify; returns fio's process, not waited for."""
+    limit = ["--time_based", f"--runtime={seconds}"] if seconds else []
+    return subprocess.Popen(
+        ["fio", "--name=verify", f"--filename={device}", "--rw=randwrite", "--direct=1",
+         "--bsrange=4k-128k", f"--size={size // jobs}", "--offset_increment=" +
+         str(size // jobs), f"--numjobs={jobs}", "--iodepth=16", "--ioengine=libaio",
+         "--verify=crc32c", "--verify_fatal=1", "--group_reporting", *limit],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process, timeout=300):
+    said, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, said
+
+
+@pytest.mark.slow
+def test_disk(pair, disk):
+    """Connect with several queues, write and verify, disconnect; and again."""
+    with nvme.Target(pair.b.ipv4, disk) as target:
+        for _ in range(2):
+            device = target.connect(pair.a.ipv4)
+            finish(fio(device, 64 * MIB))
+            target.disconnect()
+
+
+@pytest.mark.slow
+def test_disk_in_a_file(pair, tmp_path):
+    backing = tmp_path / "disk"
+    with open(backing, "wb") as file:
+        file.truncate(64 * MIB)
+    with nvme.Target(pair.b.ipv4, str(backing)) as target:
+        device = target.connect(pair.a.ipv4)
+        finish(fio(device, 32 * MIB))
+        target.disconnect()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ("a", "b"))
+def test_link_goes_under_load(pair, disk, side):
+    """The link is removed while the disk is written to, added again, and the disk
+    connected again."""
+    end = getattr(pair, side)
+    with nvme.Target(pair.b.ipv4, disk) as target:
+        device = target.connect(pair.a.ipv4, ctrl_loss_tmo=5, reconnect_delay=1)
+        load = fio(device, 64 * MIB, seconds=60)
+        net.wait_for(lambda: written(device) > MIB, 30, "some writes")
+        link_type = end.link.type
+        end.link.delete()
+        end.add_link(link_type)
+        end.link.gid_index(end.ipv4)
+        load.communicate(timeout=180)
+        target.disconnect()
+        net.wait_for(lambda: not nvme.controllers(), 60, "the controller's end")
+    with nvme.Target(pair.b.ipv4, disk) as target:
+        device = target.connect(pair.a.ipv4)
+        finish(fio(device, 16 * MIB))
+        target.disconnect()
+
+
+def written(device):
+    """Bytes that a block device has been given."""
+    with open(f"/sys/block/{os.path.basename(device)}/stat", encoding="ascii") as stat:
+        return int(stat.read().split()[6]) * 512
