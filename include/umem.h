@@ -244,7 +244,8 @@ int umem_move_nowait(struct umem *dst, size_t doff, struct umem *src,
  * @write: to write it, else to read
  *
  * In a worker only what any other context could reach: its own way to the rest is the
- * sleeping one, after which the others have one, too. A hint, true or not a moment later. Context: any but hard interrupt and NMI.
+ * sleeping one, after which the others have one, too. A hint, true or not a moment
+ * later. Context: any but hard interrupt and NMI.
  */
 bool umem_at_hand(struct umem *umem, size_t off, size_t len, bool write);
 

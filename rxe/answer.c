@@ -71,7 +71,7 @@ void urxe_resp_send_rnr(struct urxe_qp *qp, u8 code)
 }
 
 void urxe_send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
-			    u64 orig)
+			  u64 orig)
 {
 	struct urxe_batch batch;
 	struct urxe_bth *bth;
@@ -80,7 +80,8 @@ void urxe_send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
 	urxe_batch_init(&batch, qp, ctx);
 	bth = urxe_batch_packet(&batch, OPC_RC | OPC_ATOMIC_ACK, 0, psn);
 	if (bth) {
-		urxe_put_aeth(urxe_bth_ext(bth), qp, AETH_ACK | AETH_ACK_UNLIMITED);
+		urxe_put_aeth(urxe_bth_ext(bth), qp,
+			      AETH_ACK | AETH_ACK_UNLIMITED);
 		memcpy(urxe_bth_ext(bth) + sizeof(struct urxe_aeth), &value,
 		       sizeof(value));
 		urxe_batch_commit(&batch);

@@ -172,6 +172,7 @@ static void to_peer(struct urxe_batch *batch, struct sk_buff *skb)
 static void flush(struct urxe_batch *batch)
 {
 	struct sk_buff *skb = batch->skb;
+	u32 headers = skb_transport_offset(skb) + sizeof(struct udphdr);
 
 	batch->skb = NULL;
 	if (!batch->count || !batch->dst) {
@@ -180,7 +181,7 @@ static void flush(struct urxe_batch *batch)
 		return;
 	}
 	count_batch(batch, batch->ref ? batch->ref->wire_len :
-			   batch->linear ? batch->len : skb->data_len);
+			   skb->len - headers);
 	urxe_handle_charge(batch->qp->handle, skb);
 	batch->many = true;
 	if (batch->local)

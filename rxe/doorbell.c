@@ -7,7 +7,6 @@
 #include <linux/preempt.h>
 #include <linux/sched.h>
 
-#include "counters.h"
 #include "doorbell.h"
 #include "opcode.h"
 #include "qp.h"
@@ -57,12 +56,6 @@ static bool is_stream(struct urxe_qp *qp)
 	WRITE_ONCE(bell->heard, false);
 	WRITE_ONCE(bell->streak, streak);
 	return streak > STREAM_RINGS;
-}
-
-void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner)
-{
-	if (urxe_runner_stream(runner))
-		urxe_count(qp->dev, URXE_CNT_STREAM);
 }
 
 /* With interrupts off the network stack can't be entered. */

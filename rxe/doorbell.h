@@ -9,7 +9,6 @@
 #include <linux/types.h>
 
 struct urxe_qp;
-struct urxe_runner;
 
 /**
  * struct urxe_doorbell - how a QP's doorbell is rung
@@ -36,14 +35,11 @@ struct urxe_doorbell {
  * posts and posts to an RC peer is not slowed down: a worker sends, on another
  * processor where there is one, and what is posted meanwhile goes into one batch. Not
  * where the bytes are only referred to, since nobody but the caller reaches his memory
- * without a detour; nor where nothing is acknowledged, and only the time that sending takes
- * keeps a consumer from sending more than there is room for.
+ * without a detour; nor where nothing is acknowledged, and only the time that sending
+ * takes keeps a consumer from sending more than there is room for.
  * Context: any.
  */
 void urxe_doorbell_ring(struct urxe_qp *qp);
-
-/* Leave one side of a QP to a stream worker. Context: any. */
-void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner);
 
 /* What is sent now refers to its bytes, or does not. */
 static inline void urxe_doorbell_refers(struct urxe_doorbell *bell, bool refers)

@@ -48,25 +48,33 @@ static int do_send(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return err;
 }
 
+/* Could all of a range be reached by its key? Of a range of nothing none is needed. */
+static int check_remote(struct urxe_qp *qp, u32 rkey, int access, u64 va,
+			u32 len)
+{
+	struct urxe_mr *mr;
+
+	if (!len)
+		return 0;
+	mr = urxe_mr_get_remote(qp, rkey, access, va, len);
+	if (!mr)
+		return FAIL_ACCESS;
+	urxe_mr_put(mr);
+	return 0;
+}
+
 static int open_write(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	const struct urxe_reth *reth = pkt_ext(pkt);
 	struct urxe_resp *resp = &qp->resp;
-	struct urxe_mr *mr;
 
 	resp->va = be64_to_cpu(reth->va);
 	resp->rkey = be32_to_cpu(reth->rkey);
 	resp->resid = be32_to_cpu(reth->len);
 	if (resp->resid > URXE_MAX_MSG)
 		return FAIL_INV_REQ;
-	if (!resp->resid)
-		return 0;
-	mr = urxe_mr_get_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE,
-				resp->va, resp->resid);
-	if (!mr)
-		return FAIL_ACCESS;
-	urxe_mr_put(mr);
-	return 0;
+	return check_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE, resp->va,
+			    resp->resid);
 }
 
 static int do_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
@@ -108,17 +116,14 @@ static int do_read(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		.rkey = be32_to_cpu(reth->rkey),
 		.len = be32_to_cpu(reth->len),
 	};
-	struct urxe_mr *mr;
+	int err;
 
 	if (res.len > URXE_MAX_MSG)
 		return FAIL_INV_REQ;
-	if (res.len) {
-		mr = urxe_mr_get_remote(qp, res.rkey, IB_ACCESS_REMOTE_READ,
-					res.va, res.len);
-		if (!mr)
-			return FAIL_ACCESS;
-		urxe_mr_put(mr);
-	}
+	err = check_remote(qp, res.rkey, IB_ACCESS_REMOTE_READ, res.va,
+			   res.len);
+	if (err)
+		return err;
 	res.packets = qp_packets(qp, res.len);
 	urxe_res_remember(qp, &res);
 	urxe_read_start(qp, res.first_psn, res.rkey, res.va, res.len);
@@ -241,7 +246,7 @@ static int do_invalidate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 }
 
 int urxe_resp_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
-		   struct urxe_ctx *ctx)
+		      struct urxe_ctx *ctx)
 {
 	int err = pkt_needs_rqe(pkt) && (pkt->traits & (OP_SEND | OP_LAST)) ?
 		  urxe_resp_get_rqe(qp, ctx) : 0;

@@ -248,6 +248,12 @@ void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts)
 	skb_queue_purge(pkts);
 }
 
+void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner)
+{
+	if (urxe_runner_stream(runner))
+		urxe_count(qp->dev, URXE_CNT_STREAM);
+}
+
 static bool may_post_send(const struct urxe_qp *qp)
 {
 	return qp_state(qp) >= IB_QPS_RTS;

@@ -192,7 +192,7 @@ void urxe_read_start(struct urxe_qp *qp, u32 psn, u32 rkey, u64 va, u32 len)
 }
 
 void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,
-			const struct urxe_rd_res *res)
+		      const struct urxe_rd_res *res)
 {
 	const struct urxe_reth *reth = pkt_ext(pkt);
 	u64 va = be64_to_cpu(reth->va);

@@ -29,7 +29,7 @@ static int execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
  * begins with a first packet of any number (IBTA 9.8.2.2).
  */
 int urxe_uc_request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
-		      struct urxe_ctx *ctx)
+		    struct urxe_ctx *ctx)
 {
 	int err;
 

@@ -115,9 +115,11 @@ def where(link_type):
 
 
 @pytest.fixture(scope="module")
-def pair(link_type, where):
-    """A veth pair with a link at each end; see net.Pair for a drawing."""
-    with net.Pair(link_type, where) as made:
+def pair(request, link_type, where):
+    """A veth pair with a link at each end; see net.Pair for a drawing. A module may
+    say how wide, by PAIR_MTU."""
+    mtu = getattr(request.module, "PAIR_MTU", 1500)
+    with net.Pair(link_type, where, mtu) as made:
         yield made
 
 

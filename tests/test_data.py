@@ -22,11 +22,7 @@ MTUS = (1024, pytest.param(256, marks=pytest.mark.slow),
         pytest.param(4096, marks=pytest.mark.slow))
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    """Wide enough for the largest path MTU."""
-    with net.Pair(link_type, where, mtu=4200) as made:
-        yield made
+PAIR_MTU = net.WIDE
 
 
 def fill(side, seed):

@@ -41,11 +41,7 @@ each_operation = pytest.mark.parametrize("opcode", ONE_SIDED,
                                          ids=[NAMES[one] for one in ONE_SIDED])
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    """Wide enough for the largest path MTU."""
-    with net.Pair(link_type, where, mtu=4200) as made:
-        yield made
+PAIR_MTU = net.WIDE
 
 
 def fill(*nodes):

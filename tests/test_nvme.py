@@ -14,9 +14,7 @@ import pytest
 
 from lab import net, nvme
 from lab.command import run
-
-MIB = 1 << 20
-
+from lab.mapping import MIB, read_file
 
 # (initiator's link type, target's)
 ENDS = (("urxe", "urxe"), ("urxe", "rxe"), ("rxe", "urxe"))
@@ -112,5 +110,4 @@ def test_link_goes_under_load(pair, disk, side):
 
 def written(device):
     """Bytes that a block device has been given."""
-    with open(f"/sys/block/{os.path.basename(device)}/stat", encoding="ascii") as stat:
-        return int(stat.read().split()[6]) * 512
+    return int(read_file(f"/sys/block/{os.path.basename(device)}/stat").split()[6]) * 512

@@ -18,11 +18,7 @@ ATOMIC = ("ib_atomic_bw", "ib_atomic_lat")
 MTUS = (256, 512, 1024, 2048, 4096)
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    """Wide enough for the largest path MTU."""
-    with net.Pair(link_type, where, mtu=4200) as made:
-        yield made
+PAIR_MTU = net.WIDE
 
 
 @pytest.mark.slow

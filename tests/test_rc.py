@@ -23,11 +23,7 @@ from lab.verbs import MTUS
 WORD = (1 << 64) - 1
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    """Wide enough for the largest path MTU."""
-    with net.Pair(link_type, where, mtu=4200) as made:
-        yield made
+PAIR_MTU = net.WIDE
 
 
 def number(side, offset):

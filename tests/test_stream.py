@@ -15,11 +15,7 @@ from lab.rc import counters
 MESSAGES = 3000
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    """Wide enough for the largest path MTU."""
-    with net.Pair(link_type, where, mtu=4200) as made:
-        yield made
+PAIR_MTU = net.WIDE
 
 
 def spent(pair, tool, *options):

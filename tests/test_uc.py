@@ -27,11 +27,7 @@ MTU = 1024
 SIZE = 1 << 16
 
 
-@pytest.fixture(scope="module")
-def pair(link_type, where):
-    """Wide enough for the largest path MTU."""
-    with net.Pair(link_type, where, mtu=4200) as made:
-        yield made
+PAIR_MTU = net.WIDE
 
 
 def two(pair, **options):

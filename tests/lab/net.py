@@ -12,6 +12,9 @@ from lab.command import run
 
 MODULES = {"urxe": "rdma_urxe", "rxe": "rdma_rxe"}
 
+# An MTU of network devices that leaves room for the largest path MTU.
+WIDE = 4200
+
 _serial = itertools.count()
 
 

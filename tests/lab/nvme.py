@@ -16,6 +16,7 @@ import re
 
 from lab import net
 from lab.command import run
+from lab.mapping import read_file, write_file
 
 TABLES = 101, 102
 
@@ -57,13 +58,6 @@ def configfs():
         run("mount", "-t", "configfs", "configfs", "/sys/kernel/config")
 
 
-def write(path, value):
-    with open(path, "w", encoding="ascii") as file:
-        file.write(str(value))
-
-
-# --- NVMe ------------------------------------------------------------------
-
 NVMET = "/sys/kernel/config/nvmet"
 PORT = 4420
 
@@ -81,14 +75,14 @@ class Target:
         configfs()
         run("modprobe", "-a", "nvmet", "nvmet-rdma", "nvme-rdma")
         os.mkdir(self.subsystem)
-        write(f"{self.subsystem}/attr_allow_any_host", 1)
+        write_file(f"{self.subsystem}/attr_allow_any_host", 1)
         os.mkdir(f"{self.subsystem}/namespaces/1")
-        write(f"{self.subsystem}/namespaces/1/device_path", self.backing)
-        write(f"{self.subsystem}/namespaces/1/enable", 1)
+        write_file(f"{self.subsystem}/namespaces/1/device_path", self.backing)
+        write_file(f"{self.subsystem}/namespaces/1/enable", 1)
         os.mkdir(self.port)
         for field, value in (("trtype", "rdma"), ("adrfam", "ipv4"),
                              ("traddr", self.address), ("trsvcid", PORT)):
-            write(f"{self.port}/addr_{field}", value)
+            write_file(f"{self.port}/addr_{field}", value)
         os.symlink(self.subsystem, f"{self.port}/subsystems/{self.name}")
         return self
 
@@ -120,14 +114,6 @@ def controllers():
     return sorted(os.listdir(root)) if os.path.isdir(root) else []
 
 
-def state(controller):
-    try:
-        with open(f"/sys/class/nvme/{controller}/state", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return "gone"
-
-
 def block_device(controller):
     """The path of the namespace's block device, once it is there."""
     return next((f"/dev/{name}" for name in os.listdir("/sys/block")
@@ -144,14 +130,13 @@ def null_disk(megabytes):
     os.mkdir(root)
     for field, value in (("memory_backed", 1), ("size", megabytes), ("blocksize", 4096),
                          ("power", 1)):
-        write(f"{root}/{field}", value)
-    with open(f"{root}/index", encoding="ascii") as index:
-        device = f"/dev/nullb{index.read().strip()}"
+        write_file(f"{root}/{field}", value)
+    device = f"/dev/nullb{read_file(f'{root}/index').strip()}"
     if not os.path.exists(device):
         device = "/dev/urxe"
     try:
         yield net.wait_for(lambda: os.path.exists(device) and device, 10, device)
     finally:
-        write(f"{root}/power", 0)
+        write_file(f"{root}/power", 0)
         os.rmdir(root)
         run("modprobe", "-r", "null_blk")

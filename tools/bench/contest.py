@@ -15,7 +15,6 @@ from lab.command import run
 
 SECONDS = 1
 LATENCY_ITERATIONS = 2000
-WIDE = 4200
 
 # One figure of a workload: `column` is perftest's, `scale` makes it the unit's.
 Figure = collections.namedtuple("Figure", "label unit column scale")
@@ -71,8 +70,8 @@ def latency(verb):
 class Cost:
     """What a message costs the machine: processor time, switches from task to task,
     interrupts. The programs sleep until there is a completion, which perftest has for
-    all but WRITE. What starting them
-    costs is taken off by the difference of a long run and a short one."""
+    all but WRITE. What starting them costs is taken off by the difference of a long run
+    and a short one."""
 
     SHORT, LONG = 100, 1500
 
@@ -159,8 +158,8 @@ class Place:
 
     def set_up(self, link_type):
         if self.where is None:
-            return net.Host(link_type, WIDE)
-        return net.Pair(link_type, self.where, WIDE)
+            return net.Host(link_type, net.WIDE)
+        return net.Pair(link_type, self.where, net.WIDE)
 
 
 class Verbs:
@@ -214,7 +213,7 @@ class Tcp:
         return workload is TCP
 
     def enter(self, place):
-        turn = TcpTurn(net.Pair(None, net.Pair.APART, WIDE) if place.where else None)
+        turn = TcpTurn(net.Pair(None, net.Pair.APART, net.WIDE) if place.where else None)
         if place.netem:
             turn.pair.netem(*place.netem)
         return turn

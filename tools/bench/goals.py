@@ -7,6 +7,7 @@ import collections
 # result should be at most `want`, or at least: a figure for 6.1 and one for all later.
 Goal = collections.namedtuple("Goal", "title place workload unit rival rival_workload want most")
 
+
 def at_least(title, place, workload, unit, want, rival="rdma_rxe", rival_workload=None):
     return Goal(title, place, workload, unit, rival, rival_workload or workload,
                 (want, want), False)
