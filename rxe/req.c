@@ -544,15 +544,22 @@ static enum tx send_request(struct urxe_qp *qp, struct urxe_batch *batch,
 
 /* --- deciding what to send ---------------------------------------------- */
 
+/* Also of this turn: what is local, or unreliable, is done with at once. */
+static bool all_before_completed(struct urxe_qp *qp)
+{
+	urxe_complete_ready(qp);
+	return qp->sq.una == qp->sq.next;
+}
+
 /* Whether a WQE that nothing of is on the wire may be begun. */
-static bool may_start(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
+static bool may_start(struct urxe_qp *qp, const struct urxe_wqe *wqe)
 {
 	if (qp_state(qp) != IB_QPS_RTS)
 		return false;
 	if ((wqe->flags & IB_SEND_FENCE) && qp->req.rd_atomic)
 		return false;
 	/* Nothing that still may be sent again uses the key. */
-	return wqe->opcode != IB_WR_LOCAL_INV || qp->sq.una == qp->sq.next;
+	return wqe->opcode != IB_WR_LOCAL_INV || all_before_completed(qp);
 }
 
 static void start(struct urxe_qp *qp, struct urxe_wqe *wqe)
@@ -587,7 +594,7 @@ static enum tx do_local(struct urxe_qp *qp, struct urxe_wqe *wqe,
 	int err;
 
 	if (wqe->opcode == IB_WR_REG_MR)
-		err = urxe_mr_fast_reg(qp, wqe->mr, wqe->key, wqe->access, ctx);
+		err = urxe_mr_fast_reg(qp, wqe, ctx);
 	else if (wqe->opcode == IB_WR_BIND_MW)
 		err = urxe_mw_bind(qp, wqe, ctx);
 	else
