@@ -67,43 +67,42 @@ int urxe_map_mr_sg(struct ib_mr *ibmr, struct scatterlist *sg, int sg_nents,
 
 	next->num = 0;
 	mapped = ib_sg_to_pages(ibmr, sg, sg_nents, sg_offset, set_page);
-	next->iova = ibmr->iova;
 	next->length = ibmr->length;
 	next->size = ibmr->page_size;
 	return mapped;
 }
 
 /* Copied, not swapped: the consumer may register the same pages once more. */
-static void use_next_pages(struct urxe_mr *mr)
+static void use_next_pages(struct urxe_mr *mr, u64 iova)
 {
 	struct urxe_pages *next = mr->next_pages;
 
 	memcpy(mr->pages, next, struct_size(next, addr, next->num));
-	urxe_mr_set_range(mr, next->iova, next->length);
+	urxe_mr_set_range(mr, iova, next->length);
 }
 
 static bool may_register(const struct urxe_mr *mr, const struct urxe_qp *qp,
-			 u32 key, int access)
+			 const struct urxe_wqe *wqe)
 {
 	return mr->type == URXE_MR_FAST && mr->state != URXE_MR_VALID &&
 	       mr->ibmr.pd == qp->ibqp.pd &&
-	       KEY_INDEX(key) == KEY_INDEX(mr->key) && mr->next_pages->num &&
-	       !ib_check_mr_access(qp->ibqp.device, access);
+	       KEY_INDEX(wqe->key) == KEY_INDEX(mr->key) && mr->next_pages->num &&
+	       !ib_check_mr_access(qp->ibqp.device, wqe->access);
 }
 
-static int fast_reg(const struct urxe_qp *qp, struct urxe_mr *mr, u32 key,
-		    int access)
+static int fast_reg(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 {
+	struct urxe_mr *mr = to_umr(wqe->mr);
 	int err = -EINVAL;
 
 	kref_get(&mr->ref);
 	spin_lock_bh(&mr->lock);
-	if (may_register(mr, qp, key, access))
+	if (may_register(mr, qp, wqe))
 		err = urxe_mr_end_access(mr);
 	if (!err) {
-		use_next_pages(mr);
-		mr->key = key;
-		mr->access = access;
+		use_next_pages(mr, wqe->remote);
+		mr->key = wqe->key;
+		mr->access = wqe->access;
 		/* Whoever sees it valid sees what it is. */
 		smp_store_release(&mr->state, URXE_MR_VALID);
 	}
@@ -112,13 +111,13 @@ static int fast_reg(const struct urxe_qp *qp, struct urxe_mr *mr, u32 key,
 	return err;
 }
 
-int urxe_mr_fast_reg(const struct urxe_qp *qp, struct ib_mr *ibmr, u32 key,
-		     int access, struct urxe_ctx *ctx)
+int urxe_mr_fast_reg(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		     struct urxe_ctx *ctx)
 {
 	int err;
 
 	do {
-		err = fast_reg(qp, to_umr(ibmr), key, access);
+		err = fast_reg(qp, wqe);
 	} while (err == -EAGAIN && urxe_mr_wait(ctx));
 	return err;
 }

@@ -32,6 +32,7 @@
 
 struct urxe_mw;
 struct urxe_qp;
+struct urxe_wqe;
 
 enum urxe_mr_type {
 	URXE_MR_DMA,		/* kernel: all memory, address is the pointer */
@@ -97,7 +98,6 @@ struct urxe_mr {
 
 /**
  * struct urxe_pages - the memory of a fast registration
- * @iova: address of the first byte
  * @length: bytes
  * @size: bytes of each page
  * @num: used in @addr
@@ -105,7 +105,6 @@ struct urxe_mr {
  * @addr: kernel addresses
  */
 struct urxe_pages {
-	u64	iova;
 	u64	length;
 	u32	size;
 	u32	num;
@@ -227,11 +226,13 @@ int urxe_mr_invalidate(const struct urxe_qp *qp, u32 key, bool remote,
 
 /**
  * urxe_mr_fast_reg - register what the consumer has mapped last (IB_WR_REG_MR)
- * @key: the new key; its index is that of the region
+ *
+ * The new key's index is that of the region. Its address is the one that the
+ * consumer, who may have changed it, had in @wqe's region when he posted.
  * Return: likewise.
  */
-int urxe_mr_fast_reg(const struct urxe_qp *qp, struct ib_mr *ibmr, u32 key,
-		     int access, struct urxe_ctx *ctx);
+int urxe_mr_fast_reg(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		     struct urxe_ctx *ctx);
 
 struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access);
 struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,

@@ -292,6 +292,7 @@ static void copy_kernel_remote(struct urxe_wqe *wqe,
 		wqe->swap = atomic_wr(wr)->swap;
 	} else if (wqe->kind == WQE_LOCAL && wr->opcode == IB_WR_REG_MR) {
 		wqe->mr = reg_wr(wr)->mr;
+		wqe->remote = wqe->mr->iova;
 		wqe->key = reg_wr(wr)->key;
 		wqe->access = reg_wr(wr)->access;
 	} else if (wqe->kind == WQE_WRITE || wqe->kind == WQE_READ ||

@@ -32,7 +32,7 @@ enum urxe_wqe_kind {
  * @imm: immediate data, the rkey to invalidate, or how to flush, as it goes on
  *	 the wire
  * @length: bytes
- * @remote: remote address (RDMA, atomic, flush)
+ * @remote: remote address (RDMA, atomic, flush), or the region's to be
  * @compare_add: atomic operand
  * @swap: atomic operand
  * @mr: region of a fast registration

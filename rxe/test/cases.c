@@ -93,6 +93,20 @@ static void before_range(struct end *a, struct end *b, bool *failed)
 			   b->mr->iova - 1), IB_WC_REM_ACCESS_ERR);
 }
 
+/* As NFS does: the region gets another address after its pages are mapped. */
+static void own_address(struct end *a, struct end *b, bool *failed)
+{
+	u64 mapped;
+
+	EXPECT_EQ(end_map_buf(b, 1234, 70000, PAGE_SIZE), 1);
+	mapped = b->mr->iova;
+	b->mr->iova = lower_32_bits(mapped) | 0x7654321ULL << 32;
+	EXPECT_EQ(end_reg(b, b->mr->rkey, ALL), 0);
+	EXPECT(moves(a, b, 1234, 70000));
+	EXPECT_EQ(end_rdma(a, IB_WR_RDMA_READ, 0, 8, b->mr->rkey, mapped),
+		  IB_WC_REM_ACCESS_ERR);
+}
+
 /* Pages that lie apart, in another order than in memory. */
 static void scattered(struct end *a, struct end *b, bool *failed)
 {
@@ -217,6 +231,38 @@ static void invalidate(struct end *a, struct end *b, bool *failed)
 	EXPECT_EQ(end_inv(b, b->mr->rkey), 0);
 	EXPECT_EQ(end_rdma(a, IB_WR_RDMA_WRITE, 0, 8, b->mr->rkey,
 			   b->mr->iova), IB_WC_REM_ACCESS_ERR);
+}
+
+/* As NFS does: local operations in a row, each of which waits for those before. */
+static void invalidate_in_a_row(struct end *a, struct end *b, bool *failed)
+{
+	struct ib_send_wr again = {
+		.wr_cqe = &b->send_cqe,
+		.opcode = IB_WR_LOCAL_INV,
+		.send_flags = IB_SEND_SIGNALED,
+	};
+	struct ib_reg_wr reg = {
+		.wr = {
+			.wr_cqe = &b->send_cqe,
+			.opcode = IB_WR_REG_MR,
+			.next = &again,
+		},
+		.mr = b->mr,
+		.access = ALL,
+	};
+	struct ib_send_wr inv = {
+		.wr_cqe = &b->send_cqe,
+		.opcode = IB_WR_LOCAL_INV,
+		.next = &reg.wr,
+	};
+
+	EXPECT_EQ(open_buf(b, 0, PAGE_SIZE, PAGE_SIZE), 0);
+	inv.ex.invalidate_rkey = b->mr->rkey;
+	EXPECT_EQ(end_map_buf(b, 0, PAGE_SIZE, PAGE_SIZE), 1);
+	reg.key = b->mr->rkey;
+	again.ex.invalidate_rkey = reg.key;
+	EXPECT_EQ(end_do(b, &inv), 0);
+	EXPECT_EQ(end_inv(b, reg.key), BAD_BIND);
 }
 
 static void invalidate_twice(struct end *a, struct end *b, bool *failed)
@@ -354,6 +400,7 @@ const struct test_case test_cases[] = {
 	CASE(page_sizes),
 	CASE(range),
 	CASE(before_range),
+	CASE(own_address),
 	CASE(scattered),
 	CASE(local_key),
 	CASE(register_twice),
@@ -363,6 +410,7 @@ const struct test_case test_cases[] = {
 	CASE(register_again),
 	CASE(map_while_registered),
 	CASE(invalidate),
+	CASE(invalidate_in_a_row),
 	CASE(invalidate_twice),
 	CASE(invalidate_dma_key),
 	CASE(send_with_invalidate),
