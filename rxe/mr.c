@@ -196,6 +196,14 @@ static void kernel_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 	}
 }
 
+/* Is it worth a try without waiting? Who may not wait has nothing else. */
+static bool try_in_place(struct urxe_mr *mr, u64 va, u32 len, bool write,
+			 const struct urxe_ctx *ctx)
+{
+	return !ctx->may_sleep ||
+	       umem_at_hand(mr->umem, va - mr->iova, len, write);
+}
+
 static int mr_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 		   u32 len, struct urxe_ctx *ctx)
 {
@@ -206,8 +214,7 @@ static int mr_copy(struct urxe_mr *mr, u64 va, void *dst, const void *src,
 		kernel_copy(mr, va, dst, src, len);
 		return 0;
 	}
-	if (!ctx->may_sleep ||
-	    umem_at_hand(mr->umem, va - mr->iova, len, !dst))
+	if (try_in_place(mr, va, len, !dst, ctx))
 		err = user_copy(mr, va, dst, src, len, false);
 	if (ctx->may_sleep && err == -EAGAIN) {
 		in_place = false;
@@ -322,13 +329,19 @@ int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
 static int user_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op,
 		       u64 a, u64 b, u64 *old, struct urxe_ctx *ctx)
 {
-	int err;
+	size_t off = va - mr->iova;
+	bool in_place = true;
+	int err = -EAGAIN;
 
-	urxe_ctx_begin_wait(ctx, mr);
-	err = umem_atomic(mr->umem, va - mr->iova, op, a, b, old,
-			  !ctx->may_sleep);
-	urxe_ctx_end_wait(ctx);
-	return user_result(mr, ctx, err, !ctx->may_sleep);
+	if (try_in_place(mr, va, sizeof(u64), true, ctx))
+		err = umem_atomic(mr->umem, off, op, a, b, old, true);
+	if (ctx->may_sleep && err == -EAGAIN) {
+		in_place = false;
+		urxe_ctx_begin_wait(ctx, mr);
+		err = umem_atomic(mr->umem, off, op, a, b, old, false);
+		urxe_ctx_end_wait(ctx);
+	}
+	return user_result(mr, ctx, err, in_place);
 }
 
 static void kernel_atomic(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
