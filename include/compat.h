@@ -150,6 +150,11 @@ struct compat_flush_wr {
 #define VM_SHADOW_STACK VM_NONE
 #endif
 
+/* 6.17: a workqueue says so when its workers stay on the processor that queued. */
+#if KERNEL_VERSION(6, 17, 0) > LINUX_VERSION_CODE
+#define WQ_PERCPU 0
+#endif
+
 /*
  * 6.2: a long-term pin for reading breaks copy-on-write by itself. Before, only
  * a forced pin for writing did, which a shared read-only mapping refuses; there

@@ -8,6 +8,7 @@
 #include <linux/sched/signal.h>
 #include <linux/wait.h>
 
+#include "compat.h"
 #include "runner.h"
 
 #define RUN_BUSY	BIT(0)
@@ -21,6 +22,7 @@
 #define PATIENCE_TICKS	(DIV_ROUND_UP(HZ, 250) + 1)
 
 static struct workqueue_struct *streams[URXE_SIDES];
+static struct workqueue_struct *nearby;
 
 /* True when the token is ours now; else its holder has been told. */
 static bool take_or_tell(struct urxe_runner *runner)
@@ -65,7 +67,20 @@ static void hand_to_stream(struct urxe_runner *runner)
 {
 	runner->mm = NULL;
 	runner->streaming = true;
-	queue_work(streams[runner->side], &runner->work);
+	queue_work(runner->stays ? nearby : streams[runner->side],
+		   &runner->work);
+}
+
+/*
+ * What is sent from within softirq may wait on this processor until that is over;
+ * what another processor sends meanwhile would overtake it.
+ */
+static bool take_here(struct urxe_runner *runner)
+{
+	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+		return false;
+	runner->stays = in_serving_softirq();
+	return true;
 }
 
 /* Somebody wants the token for good: what is left stays for his start(). */
@@ -112,7 +127,7 @@ static void run_next(struct urxe_ctx *ctx)
 		ctx->next = NULL;
 		if (ctx->budget <= 0)
 			urxe_runner_defer(runner);
-		else if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
+		else if (take_here(runner))
 			run(runner, ctx);
 		runner->put(runner);
 	}
@@ -200,23 +215,29 @@ void urxe_streams_exit(void)
 	for (side = 0; side < URXE_SIDES; side++)
 		if (streams[side])
 			destroy_workqueue(streams[side]);
+	if (nearby)
+		destroy_workqueue(nearby);
 }
 
 /* Kernel consumers may be what memory is freed with. */
 int urxe_streams_init(void)
 {
-	const unsigned int flags = WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM;
+	const unsigned int flags = WQ_HIGHPRI | WQ_MEM_RECLAIM;
+	const int many = DIV_ROUND_UP(num_online_cpus(), 2);
+	bool made;
 	int side;
 
+	nearby = alloc_workqueue("urxe-nearby", flags | WQ_PERCPU, 0);
+	made = nearby;
 	for (side = 0; side < URXE_SIDES; side++) {
-		streams[side] = alloc_workqueue("urxe-stream", flags,
-						DIV_ROUND_UP(num_online_cpus(), 2));
-		if (!streams[side]) {
-			urxe_streams_exit();
-			return -ENOMEM;
-		}
+		streams[side] = alloc_workqueue("urxe-stream",
+						flags | WQ_UNBOUND, many);
+		made &= !!streams[side];
 	}
-	return 0;
+	if (made)
+		return 0;
+	urxe_streams_exit();
+	return -ENOMEM;
 }
 
 void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
@@ -236,6 +257,7 @@ void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
 	runner->mm = NULL;
 	runner->side = side;
 	runner->streaming = false;
+	runner->stays = false;
 	runner->wq = wq;
 	umem_worker_init(&runner->worker);
 	INIT_WORK(&runner->work, run_worker);
@@ -246,7 +268,7 @@ void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm)
 {
 	struct urxe_ctx ctx = { .budget = BUDGET_INLINE, .mm = mm };
 
-	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+	if (!take_here(runner))
 		return;
 	run(runner, &ctx);
 	run_next(&ctx);
@@ -277,6 +299,7 @@ bool urxe_runner_stream(struct urxe_runner *runner)
 {
 	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
 		return false;
+	runner->stays = false;
 	hand_to_stream(runner);
 	return true;
 }

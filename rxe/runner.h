@@ -65,6 +65,7 @@ enum urxe_step {
  * @waits_for: the region it is made to, or NULL
  * @side: which stream workers take it
  * @streaming: queued at those; written by the token's holder
+ * @stays: on the processor that it is on, rather; likewise
  * @worker: the worker's stay in an owner's mm
  * @mm: which mm; written by the token's holder; held by mmgrab() from the
  *	hand-over until the worker is done with it
@@ -85,6 +86,7 @@ struct urxe_runner {
 	const void		*waits_for;
 	enum urxe_side		side;
 	bool			streaming;
+	bool			stays;
 	struct umem_worker	worker;
 	struct mm_struct	*mm;
 	struct work_struct	work;
@@ -98,6 +100,7 @@ struct urxe_runner {
  * They do what is much rather than urgent: at most as many at a time as leaves
  * processors to the programs, one QP after the other, a turn each. So what comes for
  * a QP meanwhile is done with at its next turn, all at once. None of them sleeps.
+ * What softirq hands over stays on its processor.
  * Return: 0 or -ENOMEM.
  */
 int urxe_streams_init(void);
