@@ -8,7 +8,8 @@ import os
 
 import pytest
 
-from lab import net
+from lab import net, resources
+from lab.command import pages_pinned_ever
 from lab.klog import KernelLog
 
 RESULTS = os.environ.get("URXE_RESULTS")
@@ -23,7 +24,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by --quick")
-    config.addinivalue_line("markers", "pins: pins memory, in a place that README lists")
+    config.addinivalue_line("markers", "pins: pins memory, in a place that README lists or in another's")
     config.klog = KernelLog()
     net.load(config.getoption("--link-type"))
 
@@ -129,10 +130,20 @@ def no_object_left(request):
     whole module are made before the count."""
     if "pair" in request.fixturenames:
         request.getfixturevalue("pair")
-    before = net.objects()
+    before = resources.counts()
     yield
     def same():
-        now = net.objects()
+        now = resources.counts()
         return all(now.get(device, counts) == counts
                    for device, counts in before.items())
     net.wait_for(same, 5, f"objects left behind, not {before}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_pinned(request, link_type):
+    """No test makes the kernel pin a page, unless it says so. README's list of places
+    that pin is complete if none but those tests does."""
+    before = pages_pinned_ever()
+    yield
+    if link_type == "urxe" and not request.node.get_closest_marker("pins"):
+        assert pages_pinned_ever() == before, "pages were pinned"

@@ -13,8 +13,7 @@ import os
 
 import pytest
 
-from lab import net, perftest
-from lab.command import run
+from lab import net, perftest, resources
 from lab.programs import pair_up
 
 CM = "/usr/lib/urxe/cm"
@@ -104,12 +103,12 @@ def test_nobody_listens(pair):
 
 def test_many(pair):
     """Some at a time, again and again."""
-    before = net.objects()
+    before = resources.counts()
     client, server = pair_up(
         pair, [CM, "listen", "-n", 50, "-r", 3, "::", PORT, "welcome"],
         [CM, "connect", "-n", 50, "-r", 3, pair.b.ipv4, PORT, "may-I?"])
     assert "done 150" in client and "done 150" in server
-    net.wait_for(lambda: net.objects() == before, 5, f"{before}")
+    net.wait_for(lambda: resources.counts() == before, 5, f"{before}")
 
 
 @pytest.mark.slow
@@ -126,9 +125,9 @@ def test_scale(pair, debug_kernel):
 
     # A first time, for what is kept for ever once it has been made.
     go(1)
-    objects, slab = net.objects(), settled_slab()
+    objects, slab = resources.counts(), settled_slab()
     go(rounds)
-    net.wait_for(lambda: net.objects() == objects, 20, f"{objects}")
+    net.wait_for(lambda: resources.counts() == objects, 20, f"{objects}")
     # A connection that was forgotten would cost several KiB.
     net.wait_for(lambda: settled_slab() < slab + count // 4, 60,
                  f"slab use back to {slab} KiB")
@@ -166,30 +165,15 @@ def test_vlan(pair, link_type, below):
     """Addresses of a VLAN, by a link on it, or by one on the device below."""
     if link_type != "urxe":
         pytest.skip("rdma_rxe has no links on VLANs")
-    links = []
-    try:
-        for number, end in enumerate(pair.ends, 1):
-            vlan = f"{end.netdev}.9"
-            end.ip("link", "add", "link", end.netdev, "name", vlan, "type", "vlan", "id", "9")
-            net.set_sysctl(end.netns, f"ipv6.conf.{end.netdev}/9.accept_dad", 0)
-            end.ip("addr", "add", f"10.9.0.{number}/24", "dev", vlan)
-            end.ip("addr", "add", f"fd09::{number}/64", "dev", vlan, "nodad")
-            end.ip("link", "set", vlan, "up")
-            link = end.link if below else net.Link(link_type, vlan, end.netns)
-            if not below:
-                links.append(link)
-            for address in (f"10.9.0.{number}", f"fd09::{number}"):
+    with net.vlans(pair, 9) as ends:
+        for vlan, end in zip(ends, pair.ends):
+            link = end.link if below else vlan.add_link(link_type)
+            for address in (vlan.ipv4, vlan.ipv6):
                 link.gid_index(address)
-        for target in ("10.9.0.2", "fd09::2"):
+        for target in (ends[1].ipv4, ends[1].ipv6):
             for options in ((), ("-u",)):
                 client, _ = connect(pair, target, target, *options)
                 assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
-    finally:
-        for link in links:
-            link.delete()
-        for end in pair.ends:
-            run("ip", *(["-n", end.netns] if end.netns else []), "link", "delete",
-                f"{end.netdev}.9", check=False)
 
 
 # --- programs --------------------------------------------------------------

@@ -24,6 +24,9 @@ SIZE = 32 * PAGE
 LOCAL = e.IBV_ACCESS_LOCAL_WRITE
 READABLE = e.IBV_ACCESS_REMOTE_READ
 
+# udmabuf does, when it makes one.
+pytestmark = pytest.mark.pins
+
 
 @pytest.fixture(autouse=True)
 def only_here(link_type):

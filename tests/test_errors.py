@@ -18,7 +18,7 @@ import time
 import pytest
 from pyverbs.mr import MR
 
-from lab import net
+from lab import net, resources
 from lab.rc import Node, Two, counters, e, same
 from lab.verbs import ACCESS, Peer
 
@@ -482,7 +482,7 @@ def test_killed_requester(pair, work):
             node.post_receive(slot * 4096, 4096)
         time.sleep(0.5)
         victim.kill()
-        net.wait_for(lambda: net.objects(pair.a.link.name).get("qp", 0) <= 1, 5,
+        net.wait_for(lambda: resources.counts(pair.a.link.name).get("qp", 0) <= 1, 5,
                      "the queue pair of a process that was killed")
         assert node.state() == e.IBV_QPS_RTS
     finally:

@@ -21,7 +21,7 @@ import time
 
 import pytest
 
-from lab import net
+from lab import net, resources
 from lab.rc import Node, Two, e, same
 
 SCRIBBLE = "/usr/lib/urxe/scribble"
@@ -76,7 +76,7 @@ def quiet(pair, objects):
     """Soon all is gone that the program had."""
     for end in pair.ends:
         name = end.link.name
-        net.wait_for(lambda: net.objects(name) == objects[name], 10,
+        net.wait_for(lambda: resources.counts(name) == objects[name], 10,
                      f"{name}: objects of a program that has ended")
 
 
@@ -86,7 +86,7 @@ def test_scribbled_rings(pair, debug_kernel):
     with Two(pair, size=SIZE, depth=8) as (a, b):
         bystander = Bystander(a, b)
         bystander.once()
-        objects = net.objects()
+        objects = resources.counts()
         process = scribble(pair, seconds, random.SystemRandom().randrange(1 << 32))
         try:
             bystander.until(process, 3 * seconds + 120)
@@ -105,7 +105,7 @@ def test_module_goes_at_once(link_type, where):
     """After the scribbling, and the death of who did it, nothing holds the links,
     nor the module."""
     with net.Pair(link_type, where) as pair:
-        objects = net.objects()
+        objects = resources.counts()
         process = scribble(pair, 60, random.SystemRandom().randrange(1 << 32))
         time.sleep(3)
         assert process.poll() is None, process.communicate()
@@ -242,14 +242,14 @@ def test_child_outlives_parent(pair):
                "os._exit(0)\n")
     with Two(pair, size=SIZE) as (a, b):
         bystander = Bystander(a, b)
-        objects = net.objects()
+        objects = resources.counts()
         process = subprocess.Popen(
             [sys.executable, "-c", program, pair.a.link.name, pair.a.ipv4],
             cwd=os.path.dirname(os.path.abspath(__file__)))
         bystander.until(process, 60)
         for _ in range(5):
             bystander.once()
-        net.wait_for(lambda: net.objects() == objects, 30, "the child's end")
+        net.wait_for(lambda: resources.counts() == objects, 30, "the child's end")
 
 
 def test_killed_at_random(pair):
@@ -257,7 +257,7 @@ def test_killed_at_random(pair):
     dice = random.Random(9)
     with Two(pair, size=SIZE) as (a, b):
         bystander = Bystander(a, b)
-        objects = net.objects()
+        objects = resources.counts()
         for _ in range(8):
             process = subprocess.Popen(
                 [sys.executable, "-m", "lab.victim", pair.a.link.name, pair.a.ipv4,

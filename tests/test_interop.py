@@ -13,6 +13,10 @@ import pytest
 from lab import net, perftest
 from lab.programs import pair_up
 
+# rdma_rxe does.
+pytestmark = pytest.mark.pins
+
+
 def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 

@@ -17,7 +17,6 @@ import subprocess
 import pytest
 
 from lab import net
-from lab.command import run
 from lab.rc import counters
 
 PROGRAM = "/usr/lib/urxe/mcast"
@@ -282,19 +281,12 @@ def test_vlan(pair, link_type):
     the VLAN's addresses."""
     if link_type != "urxe":
         pytest.skip("rdma_rxe has no links on VLANs")
-    links = []
-    try:
-        for number, end in enumerate(pair.ends, 1):
-            vlan = f"{end.netdev}.7"
-            end.ip("link", "add", "link", end.netdev, "name", vlan, "type", "vlan", "id", "7")
-            end.ip("addr", "add", f"10.7.0.{number}/24", "dev", vlan)
-            end.ip("link", "set", vlan, "up")
-            links.append(net.Link(link_type, vlan, end.netns))
-        ends = [net.End(f"{end.netdev}.7", end.netns, f"10.7.0.{number}", None)
-                for number, end in enumerate(pair.ends, 1)]
-        with Boxes(ends[0], link=links[0]) as a, Boxes(ends[1], link=links[1]) as b:
+    with net.vlans(pair, 7) as (vlan_a, vlan_b):
+        for end in (vlan_a, vlan_b):
+            end.add_link(link_type)
+        with Boxes(vlan_a) as a, Boxes(vlan_b) as b:
             b.attach(0, "239.1.2.3")
-            assert "239.1.2.3" in joined(pair.b, f"{pair.b.netdev}.7")
+            assert "239.1.2.3" in joined(pair.b, vlan_b.netdev)
             assert "239.1.2.3" not in joined(pair.b)
             a.send(0, "239.1.2.3", "in-the-vlan")
             assert b.texts(0) == ["in-the-vlan"]
@@ -304,9 +296,3 @@ def test_vlan(pair, link_type):
                 a.send(0, "239.1.2.3", "inside")
                 assert b.texts(0) == ["inside"]
                 assert sorted(below.texts(0)) == ["inside", "outside"]
-    finally:
-        for link in links:
-            link.delete()
-        for end in pair.ends:
-            run("ip", *(["-n", end.netns] if end.netns else []), "link", "delete",
-                f"{end.netdev}.7", check=False)

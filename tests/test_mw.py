@@ -20,7 +20,7 @@ from pyverbs.pyverbs_error import PyverbsError
 from pyverbs.qp import QP
 from pyverbs.wr import SendWR
 
-from lab import net
+from lab import net, resources
 from lab.rc import Two, e, same
 from lab.verbs import Peer
 
@@ -429,11 +429,11 @@ def test_process_ends(pair):
                "for window in windows:\n"
                "    assert not window.bind()\n"
                "os._exit(7)\n")
-    before = net.objects(pair.a.link.name)
+    before = resources.counts(pair.a.link.name)
     done = subprocess.run([sys.executable, "-c", program, pair.a.link.name, pair.a.ipv4],
                           cwd=os.path.dirname(os.path.abspath(__file__)), check=False)
     assert done.returncode == 7
-    net.wait_for(lambda: net.objects(pair.a.link.name) == before, 5,
+    net.wait_for(lambda: resources.counts(pair.a.link.name) == before, 5,
                  "objects of a process that has ended")
 
 

@@ -15,8 +15,8 @@ import sys
 
 import pytest
 
+from lab import resources
 from lab.command import as_user
-from lab.net import objects
 from lab.verbs import Connection, Peer, Side, e
 
 SIZE = 8 << 30
@@ -95,7 +95,7 @@ def test_nothing_pinned_while_connected(pair, link_type):
     with open("/proc/self/status", encoding="ascii") as status:
         before = [line for line in status if line.startswith(("VmPin", "VmLck"))]
     with Connection(pair, 64 << 20):
-        assert objects(pair.a.link.name)["mr"] == 1
+        assert resources.counts(pair.a.link.name)["mr"] == 1
         with open("/proc/self/status", encoding="ascii") as status:
             during = [line for line in status if line.startswith(("VmPin", "VmLck"))]
     assert before == during

@@ -12,28 +12,17 @@ import subprocess
 
 import pytest
 
-from lab import net, nvme
-from lab.command import run
+from lab import crossed, net, nvme
 from lab.mapping import MIB, read_file
 
-# (initiator's link type, target's)
-ENDS = (("urxe", "urxe"), ("urxe", "rxe"), ("rxe", "urxe"))
+# fio does, for its direct I/O, and so does rdma_rxe.
+pytestmark = pytest.mark.pins
 
 
-@pytest.fixture(scope="module", params=ENDS, ids="-".join)
+@pytest.fixture(scope="module", params=crossed.ENDS, ids="-".join)
 def pair(request):
-    """In the first namespace, which is all that storage knows."""
-    types = request.param
-    if "rxe" in types:
-        if "rdma_rxe" not in run("modinfo", "-F", "name", "rdma_rxe", check=False):
-            pytest.skip("this kernel has no rdma_rxe")
-        net.load("rxe")
-    with nvme.Crossed(*types) as made:
-        for end in made.ends:
-            end.link.gid_index(end.ipv4)
+    with crossed.crossed(request.param) as made:
         yield made
-    if "rxe" in types:
-        net.unload("rxe")
 
 
 @pytest.fixture
@@ -64,7 +53,6 @@ def finish(process, timeout=300):
     assert process.returncode == 0, said
 
 
-@pytest.mark.slow
 def test_disk(pair, disk):
     """Connect with several queues, write and verify, disconnect; and again."""
     with nvme.Target(pair.b.ipv4, disk) as target:

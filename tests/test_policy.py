@@ -50,6 +50,7 @@ def test_nonsense_is_refused(pair):
     assert policy_file(pair.a.link).read_text(encoding="ascii") == "unpinned\n"
 
 
+@pytest.mark.pins
 def test_pinned_while_registered(pinning):
     before = pinned_kb()
     with Connection(pinning, SIZE) as (a, b):

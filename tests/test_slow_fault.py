@@ -17,7 +17,7 @@ import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
-from lab import net
+from lab import net, resources
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.rc import Node, Two, counters, e, same
 from lab.slowfile import SlowFile
@@ -386,13 +386,13 @@ def executes(child):
 def test_process_ends(pair, slow_type, how, status):
     """Its queue pair goes with it, although the worker that waits for its page keeps
     its address space. (A userfaultfd goes too, and the page may come before that.)"""
-    before = net.objects(pair.b.link.name)["qp"]
+    before = resources.counts(pair.b.link.name)["qp"]
     owner = Owner(pair, slow_type, how)
     with in_time():
         assert owner.child.end() == status
         ended = owner.node.statuses(seconds=ENDS_WITHIN)[0][1]
         assert ended or slow_type is UserFault
-        net.wait_for(lambda: net.objects(pair.b.link.name)["qp"] == before, ENDS_WITHIN,
+        net.wait_for(lambda: resources.counts(pair.b.link.name)["qp"] == before, ENDS_WITHIN,
                      "the queue pair to go")
     owner.node.close()
     if owner.slow:

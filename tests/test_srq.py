@@ -18,7 +18,7 @@ from pyverbs.qp import QP, QPInitAttr
 from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR
 
-from lab import net, perftest
+from lab import net, perftest, resources
 from lab.rc import Two, counters, e, same
 from lab.verbs import ACCESS
 
@@ -308,14 +308,14 @@ def test_keys_are_the_queues(pair):
 
 def test_no_queue_of_its_own(pair):
     """A queue pair on a shared receive queue has none itself; both are counted."""
-    before = net.objects(pair.b.link.name)
+    before = resources.counts(pair.b.link.name)
     with Shared(pair) as shared:
         b = shared.b
         cap = b.qp.query(e.IBV_QP_CAP)[0].cap
         assert (cap.max_recv_wr, cap.max_recv_sge) == (0, 0)
         with pytest.raises(PyverbsError):
             b.qp.post_recv(RecvWR(num_sge=1, sg=[b.sge(0, 64)]))
-        objects = net.objects(b.end.link.name)
+        objects = resources.counts(b.end.link.name)
         assert [objects[kind] - before[kind] for kind in ("srq", "qp")] == [1, 1]
 
 

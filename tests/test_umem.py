@@ -40,6 +40,9 @@ UNPINNED, PINNED, PINNED_RECORDED, PINNED_DIRECT = range(4)
 CALLER, CALLER_NOWAIT, SOFTIRQ, WORKER, KTHREAD_NOWAIT = range(5)
 READ, WRITE, CAS, FAA, ATOMIC_WRITE = range(5)
 
+# The library can pin, and some of its tests have it do so.
+pytestmark = pytest.mark.pins
+
 
 class Umem:
     """A range, open in the kernel."""

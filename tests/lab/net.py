@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 """Network namespaces, veth pairs, and RDMA links on them."""
 
+import contextlib
 import copy
 import ipaddress
 import itertools
@@ -45,18 +46,14 @@ def set_sysctl(netns, name, value):
     run(*in_netns(netns, ["sysctl", "-qw", f"net.{name}={value}"]))
 
 
+def ip_batch(netns, *commands):
+    """Run several of ip's commands in one namespace by one process."""
+    run("ip", *(["-n", netns] if netns else []), "-batch", "-", input="\n".join(commands))
+
+
 def in_netns(netns, argv):
     """The command line that runs argv in a namespace; None is the first one."""
     return ["ip", "netns", "exec", netns, *argv] if netns else list(argv)
-
-
-def objects(device=None):
-    """{device: {kind: count}} of what `rdma resource show` counts."""
-    listed = json.loads(run("rdma", "-j", "resource", "show") or "[]")
-    counts = {one["ifname"]: {kind: n for kind, n in one.items()
-                              if isinstance(n, int) and kind != "ifindex"}
-              for one in listed}
-    return counts if device is None else counts.get(device, {})
 
 
 class Link:
@@ -124,10 +121,13 @@ class End:
 
     def bring_up(self, mtu):
         # Without the wait for duplicates an address can be used at once.
-        set_sysctl(self.netns, f"ipv6.conf.{self.netdev}.accept_dad", 0)
-        self.ip("addr", "add", f"{self.ipv4}/24", "dev", self.netdev)
-        self.ip("addr", "add", f"{self.ipv6}/64", "dev", self.netdev, "nodad")
-        self.ip("link", "set", self.netdev, "up", "mtu", str(mtu))
+        dotless = self.netdev.replace(".", "/")
+        set_sysctl(self.netns, f"ipv6.conf.{dotless}.accept_dad", 0)
+        ip_batch(self.netns,
+                 "link set lo up",
+                 f"addr add {self.ipv4}/24 dev {self.netdev}",
+                 f"addr add {self.ipv6}/64 dev {self.netdev} nodad",
+                 f"link set {self.netdev} up mtu {mtu}")
 
     def add_link(self, link_type):
         self.link = Link(link_type, self.netdev, self.netns)
@@ -189,14 +189,11 @@ class Pair:
         return other
 
     def __enter__(self):
-        for end in self.ends:
-            if end.netns:
-                run("ip", "netns", "add", end.netns)
-                run("ip", "-n", end.netns, "link", "set", "lo", "up")
-        a, b = self.ends
-        run("ip", "link", "add", "name", a.netdev,
-            *(["netns", a.netns] if a.netns else []), "type", "veth",
-            "peer", "name", b.netdev, *(["netns", b.netns] if b.netns else []))
+        a, b = (f"name {end.netdev}" + (f" netns {end.netns}" if end.netns else "")
+                for end in self.ends)
+        ip_batch(None,
+                 *(f"netns add {end.netns}" for end in self.ends if end.netns),
+                 f"link add {a} type veth peer {b}")
         if self.where == self.TOGETHER:
             self._join()
         for end, link_type in zip(self.ends, self.types):
@@ -229,6 +226,26 @@ class Pair:
     def no_netem(self):
         for end in self.ends:
             run(*end.command(["tc", "qdisc", "delete", "dev", end.netdev, "root"]))
+
+
+@contextlib.contextmanager
+def vlans(pair, number):
+    """A VLAN across a pair, with an End and no link yet on either side: 10.N.0.1 and
+    fd0N::1 beside a, .2 and ::2 beside b."""
+    ends = [End(f"{end.netdev}.{number}", end.netns,
+                f"10.{number}.0.{host}", f"fd{number:02}::{host}")
+            for host, end in enumerate(pair.ends, 1)]
+    try:
+        for vlan, end in zip(ends, pair.ends):
+            end.ip("link", "add", "link", end.netdev, "name", vlan.netdev,
+                   "type", "vlan", "id", str(number))
+            vlan.bring_up(pair.mtu)
+        yield ends
+    finally:
+        for vlan in ends:
+            if vlan.link:
+                vlan.link.delete()
+            run(*vlan.command(["ip", "link", "delete", vlan.netdev]), check=False)
 
 
 class Host:

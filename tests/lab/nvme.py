@@ -1,14 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""A kernel consumer of RDMA: NVMe, both ends in one kernel.
-
-It knows only the first network namespace, where an address of one's own is reached
-without leaving the machine. Crossed makes the kernel look for the pair's addresses
-beyond the other device, as it would between two machines:
-
-        10.1.0.1                          10.1.0.2
-        link a on va ------- veth ------- vb with link b
-        to 10.1.0.2: va                   to 10.1.0.1: vb
-"""
+"""NVMe over RDMA: a target, what is behind it, and connections to it."""
 
 import contextlib
 import os
@@ -17,39 +8,6 @@ import re
 from lab import net
 from lab.command import run
 from lab.mapping import read_file, write_file
-
-TABLES = 101, 102
-
-
-class Crossed(net.Pair):
-    """A pair in the first namespace whose packets take the wire, whoever sends."""
-
-    def __init__(self, link_type, peer_type=None, mtu=1500):
-        super().__init__(link_type, net.Pair.TOGETHER, mtu, peer_type)
-
-    def bring_up(self):
-        a, b = self.ends
-        for table, end, other in ((TABLES[0], a, b), (TABLES[1], b, a)):
-            run("ip", "route", "replace", f"{other.ipv4}/32", "dev", end.netdev,
-                "src", end.ipv4, "table", str(table))
-            run("ip", "rule", "add", "pref", str(table), "to", other.ipv4, "iif", "lo",
-                "lookup", str(table))
-        # What is for this machine comes after that.
-        run("ip", "rule", "add", "pref", "200", "lookup", "local")
-        run("ip", "rule", "delete", "pref", "0")
-
-    def __enter__(self):
-        super().__enter__()
-        self.bring_up()
-        return self
-
-    def __exit__(self, *exc):
-        run("ip", "rule", "add", "pref", "0", "lookup", "local")
-        run("ip", "rule", "delete", "pref", "200")
-        for table in TABLES:
-            run("ip", "rule", "delete", "pref", str(table))
-        super().__exit__()
-
 
 def configfs():
     """Where both the target and the null disk are made."""

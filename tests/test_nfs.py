@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Files by NFS over RDMA, with both ends in this kernel, and rdma_rxe as either.
+
+        10.1.0.1                          10.1.0.2
+        link a on va ------- veth ------- vb with link b
+        nfs                               nfsd
+        to 10.1.0.2: va                   to 10.1.0.1: vb
+"""
+
+import filecmp
+import random
+
+import pytest
+
+from lab import crossed, nfs
+from lab.command import run
+from lab.mapping import write_file
+
+SIZE = 200 * 10 ** 6
+
+# rdma_rxe does.
+pytestmark = pytest.mark.pins
+
+
+@pytest.fixture(scope="module", params=crossed.ENDS, ids="-".join)
+def pair(request):
+    with crossed.crossed(request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def places(tmp_path):
+    """Where the server has its files, where they are mounted, and one to write."""
+    shared, mounted, original = (tmp_path / name for name in ("shared", "mounted", "file"))
+    shared.mkdir()
+    mounted.mkdir()
+    original.write_bytes(random.Random(1).randbytes(SIZE))
+    return shared, mounted, original
+
+
+def same(one, other):
+    return filecmp.cmp(one, other, shallow=False)
+
+
+def test_files(pair, places):
+    """Mount, write and compare 200 MB, here and over there; unmount."""
+    shared, mounted, original = places
+    with nfs.exported(shared, "10.1.0.0/24"):
+        with nfs.mounted(pair.b.ipv4, mounted):
+            run("cp", str(original), str(mounted / "copy"), timeout=300)
+            assert same(original, shared / "copy")
+            write_file("/proc/sys/vm/drop_caches", "3")
+            assert same(original, mounted / "copy")
