@@ -573,6 +573,10 @@ static void start(struct urxe_qp *qp, struct urxe_wqe *wqe)
 	req->psn = psn_add(req->psn, wqe->packets);
 }
 
+/*
+ * What is asked for counts as what is sent does: the answers to many READs at once
+ * overrun the queues on their way.
+ */
 static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 {
 	const struct urxe_req *req = &qp->req;
@@ -580,12 +584,11 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 
 	if (!ahead)
 		return true;
-	if (req->probe)
+	if (req->probe || ahead >= req->window)
 		return false;
-	if (!wqe_has_response(wqe))
-		return ahead < req->window;
-	return req->rd_atomic < qp->attr.max_rd_atomic &&
-	       ahead + wqe->packets < URXE_PSN_HALF;
+	return !wqe_has_response(wqe) ||
+	       (req->rd_atomic < qp->attr.max_rd_atomic &&
+		ahead + wqe->packets < URXE_PSN_HALF);
 }
 
 static enum tx do_local(struct urxe_qp *qp, struct urxe_wqe *wqe,
