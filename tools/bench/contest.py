@@ -135,6 +135,8 @@ VERBS = ("WRITE", "READ", "SEND")
 GOALS_WIRE = [bandwidth("WRITE", 65536, 4096), bandwidth("WRITE", 65536, 1024),
               rate("WRITE", 1), rate("WRITE", 8), Cost("SEND", 65536, 4096)]
 GOALS_WIRE += [latency(verb) for verb in VERBS]
+# Of these also against regions that are pinned.
+GOALS_PINNED = [GOALS_WIRE[0], *GOALS_WIRE[-len(VERBS):]]
 GOALS_HOST = [bandwidth(verb, size, 4096) for verb in VERBS for size in (65536, 1 << 20)]
 GOALS_HOST += [latency("WRITE"), rate("WRITE", 1)]
 GOALS_LOSS = [bandwidth("WRITE", 65536, 1024), bandwidth("READ", 65536, 1024)]
@@ -166,11 +168,11 @@ class Verbs:
     """A driver of RDMA links. Only one is loaded at a time: both would want
     the first namespace's UDP port 4791."""
 
-    def __init__(self, name, link_type, policy=None):
-        self.name, self.link_type, self.policy = name, link_type, policy
+    def __init__(self, name, link_type, policy=None, only=None):
+        self.name, self.link_type, self.policy, self.only = name, link_type, policy, only
 
     def takes_part(self, workload):
-        return workload is not TCP
+        return workload is not TCP and (not self.only or workload in self.only)
 
     def enter(self, place):
         net.load(self.link_type)
@@ -243,15 +245,15 @@ class TcpTurn:
 def places(what):
     """The contests of a benchmark: of its `goals`, of `all`, or of `scaling`."""
     urxe, rxe, tcp = Verbs("urxe", "urxe"), Verbs("rdma_rxe", "rxe"), Tcp()
-    pinned = Verbs("pinned", "urxe", policy="pinned")
     together, apart = net.Pair.TOGETHER, net.Pair.APART
     if what == "scaling":
         return [Place("veth", [urxe, rxe], SCALING, together),
                 Place("host", [urxe, rxe], SCALING)]
     version = tuple(map(int, os.uname().release.split(".")[:2]))
     everyone = what == "all"
+    pinned = Verbs("pinned", "urxe", "pinned", None if everyone else GOALS_PINNED)
     wire = [TCP] + (ALL if everyone else GOALS_WIRE)
-    found = [Place("veth", [urxe, rxe, tcp] + [pinned] * everyone, wire, together)]
+    found = [Place("veth", [urxe, rxe, tcp, pinned], wire, together)]
     if everyone:
         found.append(Place("netns", [urxe, tcp] + [rxe] * (version >= (7, 1)), wire, apart))
     found.append(Place("host", [urxe, rxe, tcp],

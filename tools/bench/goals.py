@@ -13,8 +13,8 @@ def at_least(title, place, workload, unit, want, rival="rdma_rxe", rival_workloa
                 (want, want), False)
 
 
-def at_most(title, place, workload, unit, want, rival_workload=None):
-    return Goal(title, place, workload, unit, "rdma_rxe", rival_workload or workload,
+def at_most(title, place, workload, unit, want, rival_workload=None, rival="rdma_rxe"):
+    return Goal(title, place, workload, unit, rival, rival_workload or workload,
                 want, True)
 
 
@@ -41,7 +41,11 @@ GOALS += [
     at_least("loss 1 %, 64K READ", "loss 1%", "READ 64K mtu 1024", "MiB/s", 3),
     at_most("processor time per GB, 64K SEND", "veth", "SEND 64K mtu 4096 cost: cpu",
             "s/GB", (0.4, 0.4)),
+    at_least("unpinned to pinned, 64K WRITE", "veth", "WRITE 64K mtu 4096", "MiB/s", 0.95,
+             "pinned"),
 ]
+GOALS += [at_most(f"unpinned to pinned, 8 B {verb}", "veth", f"{verb} 8 latency", "us",
+                  (1.15, 1.15), rival="pinned") for verb in ("WRITE", "READ", "SEND")]
 
 
 class Boot:
