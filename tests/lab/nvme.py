@@ -32,9 +32,20 @@ class Target:
     def __enter__(self):
         configfs()
         run("modprobe", "-a", "nvmet", "nvmet-rdma", "nvme-rdma")
+        try:
+            self.set_up()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def set_up(self):
         os.mkdir(self.subsystem)
         write_file(f"{self.subsystem}/attr_allow_any_host", 1)
         os.mkdir(f"{self.subsystem}/namespaces/1")
+        # A file of tmpfs can't be read directly before 6.6.
+        if os.path.isfile(self.backing):
+            write_file(f"{self.subsystem}/namespaces/1/buffered_io", 1)
         write_file(f"{self.subsystem}/namespaces/1/device_path", self.backing)
         write_file(f"{self.subsystem}/namespaces/1/enable", 1)
         os.mkdir(self.port)
@@ -42,7 +53,6 @@ class Target:
                              ("traddr", self.address), ("trsvcid", PORT)):
             write_file(f"{self.port}/addr_{field}", value)
         os.symlink(self.subsystem, f"{self.port}/subsystems/{self.name}")
-        return self
 
     def __exit__(self, *exc):
         with contextlib.suppress(OSError):
