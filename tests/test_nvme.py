@@ -82,7 +82,7 @@ def test_link_goes_under_load(pair, disk, side):
     with nvme.Target(pair.b.ipv4, disk) as target:
         device = target.connect(pair.a.ipv4, ctrl_loss_tmo=5, reconnect_delay=1)
         load = fio(device, 64 * MIB, seconds=60)
-        net.wait_for(lambda: written(device) > MIB, 30, "some writes")
+        net.wait_for(lambda: written(disk) > MIB, 30, "some writes")
         link_type = end.link.type
         end.link.delete()
         end.add_link(link_type)
