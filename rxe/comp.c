@@ -6,6 +6,7 @@
  * @una_psn is always in the first WQE that is not done, so that an answer to any
  * later PSN says how far the peer got, or that an answer went missing.
  */
+#include "cnp.h"
 #include "counters.h"
 #include "mr.h"
 #include "pkt.h"
@@ -126,7 +127,7 @@ static void move_una(struct urxe_qp *qp, u32 psn)
 	struct urxe_req *req = &qp->req;
 	bool overtaken = req_dist(req, psn) > req_dist(req, req->send_psn);
 
-	urxe_req_acked(qp, req_dist(req, psn));
+	urxe_rate_acked(&req->rate, req_dist(req, psn));
 	req->una_psn = psn;
 	if (overtaken)
 		req->send_psn = psn;
@@ -338,6 +339,11 @@ static int complete_pkt(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 {
 	struct urxe_req *req = &qp->req;
 
+	if (pkt->traits & OP_CNP) {
+		urxe_count(qp->dev, URXE_CNT_RX_CNP);
+		urxe_rate_congested(&req->rate);
+		return 0;
+	}
 	/* Not on the wire (any more): a duplicate, or from another life. */
 	if (req_dist(req, pkt->psn) >= req_dist(req, req->max_psn)) {
 		urxe_count(qp->dev, URXE_CNT_RX_DUPLICATE);
@@ -360,6 +366,7 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
 		return 0;
 	}
+	urxe_cnp_check(qp, skb, ctx);
 	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(qp, skb, &pkt)) {
 		ctx->budget--;
 		if (complete_pkt(qp, &pkt, ctx))

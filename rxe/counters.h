@@ -33,6 +33,8 @@ enum urxe_counter {
 	URXE_CNT_RX_RNR_NAK,
 	URXE_CNT_RX_SEQ_NAK,
 	URXE_CNT_RX_ERR_NAK,
+	URXE_CNT_TX_CNP,		/* congestion notifications */
+	URXE_CNT_RX_CNP,
 	URXE_CNT_RX_DUPLICATE,
 	URXE_CNT_WORKER,		/* -EAGAIN: handed to the worker */
 	URXE_CNT_STREAM,		/* much at once: left to a stream worker */

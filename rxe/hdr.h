@@ -66,6 +66,9 @@ struct urxe_feth {
 #define FETH_LEVEL_MASK		0x30
 #define FETH_TYPE_MASK		0x0f
 
+/* Behind the BTH of a congestion notification: zeroes. */
+#define URXE_CNP_RESERVED	16
+
 static_assert(sizeof(struct urxe_bth) == 12);
 static_assert(sizeof(struct urxe_reth) == 16);
 static_assert(sizeof(struct urxe_atomic_eth) == 28);

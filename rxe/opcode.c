@@ -76,4 +76,10 @@ const struct urxe_opcode urxe_opcodes[256] = {
 
 	UD(SEND_ONLY, REQ_SEND | OP_ONLY),
 	UD(SEND_ONLY_IMM, REQ_SEND | OP_ONLY | OP_IMM),
+
+	[OPC_CNP] = {
+		.name = "CNP",
+		.traits = OP_VALID | OP_RC | OP_RESPONSE | OP_ONLY | OP_CNP,
+		.hdr_len = sizeof(struct urxe_bth) + URXE_CNP_RESERVED,
+	},
 };

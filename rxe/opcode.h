@@ -40,6 +40,9 @@ enum urxe_operation {
 	OPC_RC			= 0x00,
 	OPC_UC			= 0x20,
 	OPC_UD			= 0x60,
+
+	/* a service of its own (annex A17.9.3) */
+	OPC_CNP			= 0x81,
 };
 
 enum urxe_trait {
@@ -70,6 +73,8 @@ enum urxe_trait {
 	OP_RC		= 1 << 20,
 	OP_UC		= 1 << 21,
 	OP_UD		= 1 << 22,
+	/* not part of any message: the way to the peer is congested */
+	OP_CNP		= 1 << 23,
 };
 
 /* Both ends of a message in one packet. */

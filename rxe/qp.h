@@ -20,6 +20,7 @@
 #include "handle.h"
 #include "path.h"
 #include "psn.h"
+#include "rate.h"
 #include "rq.h"
 #include "runner.h"
 #include "wqe.h"
@@ -39,7 +40,7 @@ enum urxe_sq_event {
  * @una_psn: oldest PSN that is not acknowledged
  * @rd_atomic: READs and atomics on the wire, and not answered
  * @since_ack: packets since the last that asked for an acknowledgment
- * @window: packets that may be on the wire unacknowledged; see req.c
+ * @rate: how much may be on the wire unacknowledged
  * @retries: time-outs and NAKs left before we give up
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
  * @timeouts: time-outs since the peer last got further
@@ -65,7 +66,7 @@ struct urxe_req {
 	u32			since_ack;
 	u32			probe_end;
 	u32			alive_psn;
-	u32			window;
+	struct urxe_rate	rate;
 	u32			by_value;
 	u8			retries;
 	u8			rnr_retries;
@@ -190,6 +191,7 @@ struct urxe_resp {
  * @attr: what modify set; see above for who may read it when
  * @cap: what create gave
  * @mtu: payload bytes of a full packet
+ * @cnp_time: when the peer was last told of congestion; both sides write it
  * @path: to the peer; of UD: to where the last packet went, SQ side
  * @sq: send queue, SQ side
  * @rq: receive queue; without a ring when there is an SRQ
@@ -215,6 +217,7 @@ struct urxe_qp {
 	struct ib_qp_cap	cap;
 	u32			mtu;
 	struct urxe_path	path;
+	ktime_t			cnp_time;
 	struct urxe_sq		sq;
 	struct urxe_rq		rq;
 	struct urxe_doorbell	doorbell;

@@ -16,14 +16,6 @@
 #include "trace.h"
 #include "ud.h"
 
-/*
- * Packets sent and not acknowledged. A loss costs all that is behind it, so the
- * window is halved by each and grows again with what is acknowledged: on a clean
- * wire it is wide, where packets get lost or overrun the receiver it is narrow.
- */
-#define WINDOW_MAX	512
-#define WINDOW_MIN	16
-#define WINDOW_GROWTH	16	/* packets acknowledged for one more */
 /* Packets sent before one of them asks for an acknowledgment: several a window. */
 #define ACK_EVERY	64
 #define ACKS_A_WINDOW	4
@@ -207,14 +199,6 @@ void urxe_req_progress(struct urxe_qp *qp)
 	set_deadline(qp);
 }
 
-void urxe_req_acked(struct urxe_qp *qp, u32 packets)
-{
-	struct urxe_req *req = &qp->req;
-
-	req->window = min_t(u32, WINDOW_MAX, req->window +
-			    DIV_ROUND_UP(packets, WINDOW_GROWTH));
-}
-
 void urxe_req_rewind(struct urxe_qp *qp)
 {
 	seek(qp, qp->req.una_psn);
@@ -233,7 +217,7 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 		return;
 	}
 	req->retries--;
-	req->window = max_t(u32, WINDOW_MIN, req->window / 2);
+	urxe_rate_lost(&req->rate);
 	urxe_req_rewind(qp);
 }
 
@@ -370,7 +354,7 @@ static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 		     const struct urxe_wqe *wqe, u32 n, bool last)
 {
 	struct urxe_req *req = &qp->req;
-	u32 every = min_t(u32, ACK_EVERY, req->window / ACKS_A_WINDOW);
+	u32 every = min_t(u32, ACK_EVERY, req->rate.window / ACKS_A_WINDOW);
 
 	if (last && (wqe->flags & IB_SEND_SOLICITED))
 		bth->flags |= BTH_SE;
@@ -425,7 +409,8 @@ static struct piece referable(const struct urxe_qp *qp,
 {
 	const struct urxe_req *req = &qp->req;
 	u32 ahead = req_dist(req, req->send_psn);
-	u32 max = req->probe || ahead >= req->window ? 1 : req->window - ahead;
+	u32 window = req->rate.window;
+	u32 max = req->probe || ahead >= window ? 1 : window - ahead;
 	struct piece piece;
 
 	max = min_t(u32, max, URXE_REF_MAX / qp->mtu);
@@ -584,7 +569,7 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 
 	if (!ahead)
 		return true;
-	if (req->probe || ahead >= req->window)
+	if (req->probe || ahead >= req->rate.window)
 		return false;
 	return !wqe_has_response(wqe) ||
 	       (req->rd_atomic < qp->attr.max_rd_atomic &&
@@ -755,7 +740,7 @@ void urxe_req_init(struct urxe_qp *qp)
 
 	skb_queue_head_init(&req->pkts);
 	req->alive_psn = U32_MAX;
-	req->window = WINDOW_MAX;
+	urxe_rate_init(&req->rate);
 	timer_setup(&req->timer, on_timer, 0);
 	hrtimer_setup(&req->rnr_timer, on_rnr_timer, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_SOFT);
@@ -779,7 +764,7 @@ void urxe_req_reset(struct urxe_qp *qp)
 	req->rewound = false;
 	req->probe = false;
 	req->alive_psn = U32_MAX;
-	req->window = WINDOW_MAX;
+	urxe_rate_init(&req->rate);
 	req->by_value = 0;
 	req->rnr_wait = false;
 	req->drained = false;

@@ -25,9 +25,6 @@ static inline u32 req_dist(const struct urxe_req *req, u32 psn)
  */
 void urxe_req_progress(struct urxe_qp *qp);
 
-/* The peer has acknowledged so many packets more. */
-void urxe_req_acked(struct urxe_qp *qp, u32 packets);
-
 /* Send again from the oldest unacknowledged PSN on. */
 void urxe_req_rewind(struct urxe_qp *qp);
 

@@ -8,6 +8,7 @@
  * acknowledgment. A step either leaves the packet as it was (-EAGAIN: the worker
  * does it again) or is done with it.
  */
+#include "cnp.h"
 #include "counters.h"
 #include "mr.h"
 #include "opcode.h"
@@ -302,6 +303,8 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		urxe_run(skb)->off = urxe_run(skb)->end;
 		return URXE_STEP_DONE;
 	}
+	if (qp->service & OP_RC)
+		urxe_cnp_check(qp, skb, ctx);
 	while (step == URXE_STEP_DONE && !qp->resp.read.active &&
 	       qp_state(qp) != IB_QPS_ERR && urxe_run_peek(qp, skb, &pkt)) {
 		check_comm_est(qp);

@@ -23,6 +23,7 @@ struct urxe_ref;
  * @good: where packets begin that are still to be checked
  * @iif: index of the interface where it arrived, 0 from this host; the device itself
  *	 may be gone
+ * @marked: a router on the way has marked it: congestion experienced
  * @icrc: what the ICRCs of all have in common
  * @ref: the one packet's payload is there instead (ref.h); NULL for all from a wire
  *
@@ -35,6 +36,7 @@ struct urxe_run {
 	u32			seg;
 	u32			good;
 	int			iif;
+	bool			marked;
 	struct urxe_icrc	icrc;
 	struct urxe_ref		*ref;
 };

@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
+#include <net/inet_ecn.h>
 
 #include "counters.h"
 #include "link.h"
@@ -140,6 +141,13 @@ static void give_all(struct urxe_qp *qp, struct sk_buff *skb,
 	consume_skb(skb);
 }
 
+static bool is_marked(const struct sk_buff *skb)
+{
+	return INET_ECN_is_ce(skb->protocol == htons(ETH_P_IP) ?
+			      ipv4_get_dsfield(ip_hdr(skb)) :
+			      ipv6_get_dsfield(ipv6_hdr(skb)));
+}
+
 /* The part is complete. Uses up @skb, and @part. */
 static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 {
@@ -147,6 +155,7 @@ static void deliver(struct part *part, struct sk_buff *skb, u32 seg)
 	struct urxe_run run = {
 		.off = part->off, .end = part->end, .seg = seg,
 		.good = part->off, .iif = skb->dev->ifindex,
+		.marked = is_marked(skb),
 	};
 
 	part->qp = NULL;

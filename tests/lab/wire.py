@@ -26,6 +26,8 @@ SEND_LAST_INV, SEND_ONLY_INV = 22, 23
 ALL_BUT_INVALIDATE = frozenset(range(21))
 # The same operations of the unreliable services.
 UC, UD = 0x20, 0x60
+# Congestion notification (annex A17.9.3).
+CNP = 0x81
 
 IMM, AETH, RETH, DETH, ATOMIC_ETH = 4, 4, 16, 8, 28
 EXTENDED = {
@@ -35,7 +37,7 @@ EXTENDED = {
     CAS: ATOMIC_ETH, FAA: ATOMIC_ETH, SEND_LAST_INV: 4, SEND_ONLY_INV: 4,
     UC | SEND_LAST_IMM: IMM, UC | SEND_ONLY_IMM: IMM, UC | WRITE_FIRST: RETH,
     UC | WRITE_LAST_IMM: IMM, UC | WRITE_ONLY: RETH, UC | WRITE_ONLY_IMM: RETH + IMM,
-    UD | SEND_ONLY: DETH, UD | SEND_ONLY_IMM: DETH + IMM,
+    CNP: 16, UD | SEND_ONLY: DETH, UD | SEND_ONLY_IMM: DETH + IMM,
 }
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
  * The driver's pure logic against the standard: PSN arithmetic, the opcode table,
- * the headers, the CRC. Built with sanitizers and run by test_unit.py, in user space.
+ * the headers, the window, the CRC. Built with sanitizers and run by test_unit.py, in user space.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include "crc.h"
 #include "opcode.h"
 #include "psn.h"
+#include "rate.h"
 
 static int failures;
 
@@ -82,6 +83,7 @@ static void test_psn(void)
 #define IETH	4
 #define DETH	8
 #define FETH	4
+#define CNP	16
 
 struct expected {
 	uint8_t opcode;
@@ -111,6 +113,7 @@ static const struct expected table[] = {
 	{ 0x1c, FETH + RETH, 'q', 'o', 0 }, { 0x1d, RETH, 'q', 'o', 1 },
 	BOTH(0x20),
 	{ 0x64, DETH, 'q', 'o', 1 }, { 0x65, DETH + IMM, 'q', 'o', 1 },
+	{ 0x81, CNP, 'p', 'o', 0 },
 };
 
 static uint32_t place_traits(char place)
@@ -121,6 +124,8 @@ static uint32_t place_traits(char place)
 
 static uint32_t service_trait(uint8_t opcode)
 {
+	if (opcode == 0x81)
+		return OP_RC;
 	return opcode < 0x20 ? OP_RC : opcode < 0x40 ? OP_UC : OP_UD;
 }
 
@@ -225,12 +230,71 @@ static void test_crc(void)
 	free(buf);
 }
 
+/* --- window ------------------------------------------------------------- */
+
+static void test_congestion(void)
+{
+	struct urxe_rate rate;
+
+	urxe_rate_init(&rate);
+	CHECK(rate.window == URXE_WINDOW_MAX);
+	/* The first notification halves it, another in the same round does nothing. */
+	urxe_rate_congested(&rate);
+	CHECK(rate.window == URXE_WINDOW_MAX / 2, "%u", rate.window);
+	urxe_rate_congested(&rate);
+	CHECK(rate.window == URXE_WINDOW_MAX / 2, "%u", rate.window);
+	/* In the next one it does. */
+	urxe_rate_acked(&rate, URXE_WINDOW_MAX);
+	urxe_rate_congested(&rate);
+	CHECK(rate.window <= URXE_WINDOW_MAX * 5 / 16, "%u", rate.window);
+}
+
+/* While it is quiet it comes back; a single notification then is no catastrophe. */
+static void test_recovery(void)
+{
+	uint32_t i, before = 0;
+	struct urxe_rate rate;
+
+	urxe_rate_init(&rate);
+	urxe_rate_congested(&rate);
+	for (i = 0; i < 4000; i++) {
+		urxe_rate_acked(&rate, 64);
+		CHECK(rate.window >= before && rate.window <= URXE_WINDOW_MAX);
+		before = rate.window;
+	}
+	CHECK(rate.window == URXE_WINDOW_MAX, "%u", rate.window);
+	urxe_rate_congested(&rate);
+	CHECK(rate.window > URXE_WINDOW_MAX * 9 / 10, "%u", rate.window);
+}
+
+/* Whatever happens, something may be sent. */
+static void test_worst(void)
+{
+	struct urxe_rate rate;
+	uint32_t i;
+
+	urxe_rate_init(&rate);
+	for (i = 0; i < 10000; i++) {
+		if (dice() % 2)
+			urxe_rate_congested(&rate);
+		else
+			urxe_rate_lost(&rate);
+		urxe_rate_acked(&rate, dice() % 3);
+		CHECK(rate.window >= 1 && rate.window <= URXE_WINDOW_MAX, "%u",
+		      rate.window);
+	}
+	CHECK(rate.window <= 32, "%u", rate.window);
+}
+
 int main(void)
 {
 	test_psn();
 	test_opcodes();
 	test_headers();
 	test_crc();
+	test_congestion();
+	test_recovery();
+	test_worst();
 	printf("%d failures\n", failures);
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
