@@ -21,6 +21,8 @@ pytestmark = pytest.mark.pins
 
 @pytest.fixture(scope="module", params=crossed.ENDS, ids="-".join)
 def pair(request):
+    if request.param[0] == "rxe" and os.uname().release.startswith("6.1."):
+        pytest.skip("rdma_rxe of 6.1 registers again what it has to send again, and gives up")
     with crossed.crossed(request.param) as made:
         yield made
 
