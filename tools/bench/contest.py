@@ -12,6 +12,7 @@ import subprocess
 
 from lab import net, perftest
 from lab.command import run
+from lab.rc import counters
 
 SECONDS = 1
 LATENCY_ITERATIONS = 2000
@@ -29,10 +30,16 @@ class Workload:
 
     def measure(self, turn):
         """{(name, unit): value}; a run that fails is a result too: none."""
+        before = turn.moves()
         result = turn.perftest(self.name, self.tool, self.options)
-        return result and {
-            (self.name + figure.label, figure.unit):
-            result.column(figure.column) * figure.scale for figure in self.figures}
+        if not result:
+            return None
+        found = {(self.name + figure.label, figure.unit):
+                 result.column(figure.column) * figure.scale for figure in self.figures}
+        here, all_moves = (now - was for now, was in zip(turn.moves(), before))
+        if all_moves:
+            found[self.name + ": in place", "%"] = 100 * here / all_moves
+        return found
 
 
 def size_name(size):
@@ -200,6 +207,16 @@ class VerbsTurn:
             print(f"{self.link_type}: {name}: {str(failed).splitlines()[0]}",
                   flush=True)
             return None
+
+    def moves(self):
+        """How often payload was moved where it was met, and how often at all: the rest
+        took a worker. Zeroes for who does not count that."""
+        here = elsewhere = 0
+        for link in {self.pair.a.link, self.pair.b.link}:
+            found = counters(link)
+            here += found.get("in_place", 0)
+            elsewhere += found.get("worker_handover", 0)
+        return here, here + elsewhere
 
     def close(self):
         self.pair.__exit__()

@@ -7,7 +7,7 @@ import statistics
 
 from contest import TCP
 
-BIG_IS_GOOD = ("MiB/s", "k/s")
+BIG_IS_GOOD = ("MiB/s", "k/s", "%")
 
 
 def median(values):
