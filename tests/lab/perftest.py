@@ -86,7 +86,9 @@ def serves(process, end, tcp_port=None):
     """Whether a server listens, on a TCP port or by rdma_cm, or has ended already."""
     if process.poll() is not None or tcp_port and listening(process.pid, tcp_port):
         return True
-    return "LISTEN" in command.run(*end.command(["rdma", "resource", "show", "cm_id"]))
+    ids = command.run(*end.command(["rdma", "resource", "show", "cm_id"]))
+    return any("LISTEN" in line and f"pid {process.pid} " in line
+               for line in ids.splitlines())
 
 
 def start(end, argv, user, memlock):
