@@ -87,7 +87,7 @@ def test_not_marked(pair):
 
 def test_slower(pair, busy):
     """As long as there are marks; as fast as before when they are gone."""
-    delay = ("delay", "2ms", "limit", "10000")
+    delay = ("delay", "10ms", "limit", "10000")
     with connected(pair) as (a, b):
         busy(*delay)
         move(a, b, 8)

@@ -2,6 +2,7 @@
 """NFS over RDMA: the kernel's server, and a mount of what it gives away."""
 
 import contextlib
+import errno
 import os
 import subprocess
 
@@ -28,6 +29,15 @@ def threads():
     return int(read_file(f"{NFSD}/threads"))
 
 
+def end_grace():
+    """Sooner than by itself; where nobody keeps track of clients, 7.2 won't."""
+    try:
+        write_file(f"{NFSD}/v4_end_grace", "Y")
+    except OSError as refused:
+        if refused.errno != errno.EBUSY:
+            raise
+
+
 @contextlib.contextmanager
 def nfsd():
     """The server, of version 4 only, with RDMA as well as TCP."""
@@ -40,7 +50,7 @@ def nfsd():
     run("rpc.nfsd", "--no-nfs-version", "3", "8")
     try:
         write_file(f"{NFSD}/portlist", f"rdma {PORT}")
-        write_file(f"{NFSD}/v4_end_grace", "Y")
+        end_grace()
         yield
     finally:
         run("rpc.nfsd", "0")
