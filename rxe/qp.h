@@ -106,6 +106,7 @@ struct urxe_rd_res {
  * struct urxe_read - READ responses being sent
  * @active: there are some left
  * @first: the next one opens a run of responses
+ * @again: they have been sent before
  * @psn: of the next one
  * @rkey: where the bytes come from
  * @va: likewise
@@ -115,6 +116,7 @@ struct urxe_rd_res {
 struct urxe_read {
 	bool	active;
 	bool	first;
+	bool	again;
 	u32	psn;
 	u32	rkey;
 	u64	va;

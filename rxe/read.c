@@ -153,6 +153,17 @@ static int read_next(struct urxe_qp *qp, struct urxe_batch *batch,
 	return read_packet(qp, batch, ctx);
 }
 
+/*
+ * A request that comes twice may do so late, when its sender has had the answer, and has
+ * the key invalidated. What is wrong then is no error of his, and no news to him.
+ */
+static void give_up(struct urxe_qp *qp, struct urxe_ctx *ctx, int why)
+{
+	if (!qp->resp.read.again)
+		urxe_resp_fail(qp, ctx, why);
+	qp->resp.read.active = false;
+}
+
 enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_read *read = &qp->resp.read;
@@ -172,10 +183,8 @@ enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		return URXE_STEP_SLEEP;
 	if (err == -ENOMEM || (read->active && ctx->budget <= 0))
 		return URXE_STEP_AGAIN;
-	if (err) {
-		urxe_resp_fail(qp, ctx, err);
-		read->active = false;
-	}
+	if (err)
+		give_up(qp, ctx, err);
 	return URXE_STEP_DONE;
 }
 
@@ -200,6 +209,8 @@ void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	u32 off = ((pkt->psn - res->first_psn) & URXE_PSN_MASK) * qp->mtu;
 
 	if (be32_to_cpu(reth->rkey) == res->rkey && off <= res->len &&
-	    va == res->va + off && len == res->len - off)
+	    va == res->va + off && len == res->len - off) {
 		urxe_read_start(qp, pkt->psn, res->rkey, va, len);
+		qp->resp.read.again = true;
+	}
 }

@@ -320,6 +320,19 @@ def test_duplicates(pair):
         assert b.state() == e.IBV_QPS_RTS
 
 
+def test_asked_again_too_late(pair):
+    """A READ that is overtaken by the end of its key, when it comes for the second time,
+    is no error: who asked has had the answer."""
+    with Line(pair) as line:
+        region = line.b.register()
+        read = line.header(wire.READ_REQUEST, 0) + line.reth(0, 8, region.rkey)
+        for _ in range(2):
+            assert line.ask(read) == [(wire.READ_ONLY, 0, 0x1f)]
+        region.close()
+        assert line.ask(read, seconds=0.3) == []
+        line.works(1)
+
+
 INVALID, ACCESS_ERROR = 0x61, 0x62
 
 
