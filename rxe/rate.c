@@ -3,24 +3,17 @@
  * A requester's window. On a clean wire it is wide; where packets get lost, overrun the
  * receiver, or are marked by a router whose queue grows, it is narrow.
  */
+#include <linux/math.h>
+#include <linux/minmax.h>
+
 #include "rate.h"
 
 /* After a loss some packets still make a batch; congestion may want fewer. */
-#define LOSS_MIN	16
-#define CONGESTION_MIN	4
+#define LOSS_MIN	16U
+#define CONGESTION_MIN	4U
 #define GROWTH		16	/* packets acknowledged for one more */
 #define ALPHA_ONE	1024
 #define ALPHA_GAIN	16	/* one part in so many is news */
-
-static __u32 larger(__u32 a, __u32 b)
-{
-	return a > b ? a : b;
-}
-
-static __u32 smaller(__u32 a, __u32 b)
-{
-	return a < b ? a : b;
-}
 
 void urxe_rate_init(struct urxe_rate *rate)
 {
@@ -40,19 +33,18 @@ static void end_round(struct urxe_rate *rate)
 
 void urxe_rate_acked(struct urxe_rate *rate, __u32 packets)
 {
-	__u32 more = (packets + GROWTH - 1) / GROWTH;
+	__u32 more = DIV_ROUND_UP(packets, GROWTH);
 
 	rate->acked += packets;
 	if (rate->acked >= rate->window)
 		end_round(rate);
 	if (!rate->marked)
-		rate->window = smaller(rate->window + more, URXE_WINDOW_MAX);
+		rate->window = min(rate->window + more, URXE_WINDOW_MAX);
 }
 
 void urxe_rate_lost(struct urxe_rate *rate)
 {
-	rate->window = larger(rate->window / 2,
-			      smaller(rate->window, LOSS_MIN));
+	rate->window = max(rate->window / 2, min(rate->window, LOSS_MIN));
 }
 
 void urxe_rate_congested(struct urxe_rate *rate)
@@ -64,5 +56,5 @@ void urxe_rate_congested(struct urxe_rate *rate)
 	rate->marked = 1;
 	rate->acked = 0;
 	rate->alpha += (ALPHA_ONE - rate->alpha) / ALPHA_GAIN;
-	rate->window = larger(rate->window - less, CONGESTION_MIN);
+	rate->window = max(rate->window - less, CONGESTION_MIN);
 }

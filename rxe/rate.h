@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define URXE_WINDOW_MAX	512
+#define URXE_WINDOW_MAX	512U
 
 /**
  * struct urxe_rate - one requester's window

@@ -36,6 +36,24 @@ static bool take_or_tell(struct urxe_runner *runner)
 	return !(old & RUN_BUSY);
 }
 
+/* Likewise, unless somebody wants to keep it. */
+static bool take(struct urxe_runner *runner, bool stays)
+{
+	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+		return false;
+	runner->stays = stays;
+	return true;
+}
+
+/*
+ * What is sent from within softirq may wait on this processor until that is over;
+ * what another processor sends meanwhile would overtake it.
+ */
+static bool take_here(struct urxe_runner *runner)
+{
+	return take(runner, in_serving_softirq());
+}
+
 /* True when the token is put down; false when a note says to go on. */
 static bool put_down(struct urxe_runner *runner)
 {
@@ -69,18 +87,6 @@ static void hand_to_stream(struct urxe_runner *runner)
 	runner->streaming = true;
 	queue_work(runner->stays ? nearby : streams[runner->side],
 		   &runner->work);
-}
-
-/*
- * What is sent from within softirq may wait on this processor until that is over;
- * what another processor sends meanwhile would overtake it.
- */
-static bool take_here(struct urxe_runner *runner)
-{
-	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
-		return false;
-	runner->stays = in_serving_softirq();
-	return true;
 }
 
 /* Somebody wants the token for good: what is left stays for his start(). */
@@ -291,15 +297,14 @@ void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner)
 
 void urxe_runner_defer(struct urxe_runner *runner)
 {
-	if (!READ_ONCE(runner->stopping) && take_or_tell(runner))
+	if (take(runner, false))
 		hand_over(runner, NULL);
 }
 
 bool urxe_runner_stream(struct urxe_runner *runner)
 {
-	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+	if (!take(runner, false))
 		return false;
-	runner->stays = false;
 	hand_to_stream(runner);
 	return true;
 }

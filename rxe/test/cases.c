@@ -184,26 +184,40 @@ static void register_again(struct end *a, struct end *b, bool *failed)
 	EXPECT(moves(a, b, 0, 3 * PAGE_SIZE));
 }
 
+/* The end of an old key, and the registration of what is mapped now, in one list. */
+struct renewal {
+	struct ib_send_wr	inv;
+	struct ib_reg_wr	reg;
+};
+
+static void prepare(struct renewal *both, struct end *end, u32 old_key)
+{
+	*both = (struct renewal){
+		.inv = {
+			.wr_cqe = &end->send_cqe,
+			.opcode = IB_WR_LOCAL_INV,
+			.next = &both->reg.wr,
+			.ex.invalidate_rkey = old_key,
+		},
+		.reg = {
+			.wr = {
+				.wr_cqe = &end->send_cqe,
+				.opcode = IB_WR_REG_MR,
+			},
+			.mr = end->mr,
+			.key = end->mr->rkey,
+			.access = ALL,
+		},
+	};
+}
+
 /*
  * What storage does: map anew and take a new key while what was registered before
  * is in use, then post its invalidation and the registration together.
  */
 static void map_while_registered(struct end *a, struct end *b, bool *failed)
 {
-	struct ib_reg_wr reg = {
-		.wr = {
-			.wr_cqe = &b->send_cqe,
-			.opcode = IB_WR_REG_MR,
-			.send_flags = IB_SEND_SIGNALED,
-		},
-		.mr = b->mr,
-		.access = ALL,
-	};
-	struct ib_send_wr inv = {
-		.wr_cqe = &b->send_cqe,
-		.opcode = IB_WR_LOCAL_INV,
-		.next = &reg.wr,
-	};
+	struct renewal both;
 	u32 old_key;
 	u64 old_va;
 
@@ -215,9 +229,9 @@ static void map_while_registered(struct end *a, struct end *b, bool *failed)
 	EXPECT_EQ(end_rdma(a, IB_WR_RDMA_WRITE, 0, PAGE_SIZE, old_key, old_va),
 		  0);
 	EXPECT(!memcmp(a->buf, b->buf, PAGE_SIZE));
-	inv.ex.invalidate_rkey = old_key;
-	reg.key = b->mr->rkey;
-	EXPECT_EQ(end_do(b, &inv), 0);
+	prepare(&both, b, old_key);
+	both.reg.wr.send_flags = IB_SEND_SIGNALED;
+	EXPECT_EQ(end_do(b, &both.inv), 0);
 	EXPECT(moves(a, b, 4 * PAGE_SIZE, 2 * PAGE_SIZE));
 	EXPECT_EQ(end_rdma(a, IB_WR_RDMA_WRITE, 0, 8, old_key, old_va),
 		  IB_WC_REM_ACCESS_ERR);
@@ -241,28 +255,17 @@ static void invalidate_in_a_row(struct end *a, struct end *b, bool *failed)
 		.opcode = IB_WR_LOCAL_INV,
 		.send_flags = IB_SEND_SIGNALED,
 	};
-	struct ib_reg_wr reg = {
-		.wr = {
-			.wr_cqe = &b->send_cqe,
-			.opcode = IB_WR_REG_MR,
-			.next = &again,
-		},
-		.mr = b->mr,
-		.access = ALL,
-	};
-	struct ib_send_wr inv = {
-		.wr_cqe = &b->send_cqe,
-		.opcode = IB_WR_LOCAL_INV,
-		.next = &reg.wr,
-	};
+	struct renewal both;
+	u32 old_key;
 
 	EXPECT_EQ(open_buf(b, 0, PAGE_SIZE, PAGE_SIZE), 0);
-	inv.ex.invalidate_rkey = b->mr->rkey;
+	old_key = b->mr->rkey;
 	EXPECT_EQ(end_map_buf(b, 0, PAGE_SIZE, PAGE_SIZE), 1);
-	reg.key = b->mr->rkey;
-	again.ex.invalidate_rkey = reg.key;
-	EXPECT_EQ(end_do(b, &inv), 0);
-	EXPECT_EQ(end_inv(b, reg.key), BAD_BIND);
+	prepare(&both, b, old_key);
+	both.reg.wr.next = &again;
+	again.ex.invalidate_rkey = b->mr->rkey;
+	EXPECT_EQ(end_do(b, &both.inv), 0);
+	EXPECT_EQ(end_inv(b, b->mr->rkey), BAD_BIND);
 }
 
 static void invalidate_twice(struct end *a, struct end *b, bool *failed)
