@@ -8,8 +8,7 @@ import os
 
 import pytest
 
-from lab import net, resources
-from lab.command import pages_pinned_ever
+from lab import machine, net, resources
 from lab.klog import KernelLog
 
 RESULTS = os.environ.get("URXE_RESULTS")
@@ -24,7 +23,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by --quick")
-    config.addinivalue_line("markers", "pins: pins memory, in a place that README lists or in another's")
+    config.addinivalue_line("markers", "pins: pins memory, in a place that README lists or "
+                            "in another's")
     config.klog = KernelLog()
     net.load(config.getoption("--link-type"))
 
@@ -143,7 +143,7 @@ def no_object_left(request):
 def nothing_pinned(request, link_type):
     """No test makes the kernel pin a page, unless it says so. README's list of places
     that pin is complete if none but those tests does."""
-    before = pages_pinned_ever()
+    before = machine.pages_pinned_ever()
     yield
     if link_type == "urxe" and not request.node.get_closest_marker("pins"):
-        assert pages_pinned_ever() == before, "pages were pinned"
+        assert machine.pages_pinned_ever() == before, "pages were pinned"

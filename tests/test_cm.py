@@ -13,7 +13,7 @@ import os
 
 import pytest
 
-from lab import net, perftest, resources
+from lab import machine, net, perftest, resources
 from lab.programs import pair_up
 
 CM = "/usr/lib/urxe/cm"
@@ -135,16 +135,14 @@ def test_scale(pair, debug_kernel):
 
 def settled_slab():
     """Slab memory that can't be reclaimed, in KiB, when what was freed has gone."""
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as caches:
-        caches.write("3")
+    machine.drop_caches()
     for name in os.listdir("/sys/kernel/slab"):
         try:
             with open(f"/sys/kernel/slab/{name}/shrink", "w", encoding="ascii") as shrink:
                 shrink.write("1")
         except OSError:
             pass
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        return next(int(line.split()[1]) for line in lines if line.startswith("SUnreclaim"))
+    return machine.meminfo("SUnreclaim") >> 10
 
 
 # --- where an address is ---------------------------------------------------

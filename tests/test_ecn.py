@@ -17,7 +17,6 @@ import time
 import pytest
 
 from lab import wire
-from lab.command import run
 from lab.rc import Two, counters, e
 
 PIECE = 1 << 20
@@ -33,14 +32,12 @@ def only_here(link_type):
 
 @pytest.fixture
 def busy(pair):
-    """Every third packet from a is marked, or lost if it may not be."""
-    def congest(*rules):
-        run(*pair.a.command(["tc", "qdisc", "replace", "dev", pair.a.netdev, "root",
-                             "netem", *rules]))
-    yield congest
-    run(*pair.a.command(["tc", "qdisc", "delete", "dev", pair.a.netdev, "root"]), check=False)
+    """Disturbs what a sends, until the test is over."""
+    yield pair.a.netem
+    pair.a.no_netem(check=False)
 
 
+# Every third packet is marked, or lost if it may not be.
 MARKING = ("loss", "30%", "ecn")
 
 

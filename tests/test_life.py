@@ -11,7 +11,6 @@ that a peer writes and reads at the same time.
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import time
 
 import pytest
 
+from lab import machine
 from lab.command import run
 from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
@@ -359,7 +359,7 @@ def test_migrated(pair):
 
 def pages_swapped_out():
     """By the whole machine, ever."""
-    return int(re.search(r"^pswpout (\d+)", read_file("/proc/vmstat"), re.M)[1])
+    return machine.vmstat("pswpout")[0]
 
 
 @pytest.mark.slow

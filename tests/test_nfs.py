@@ -12,9 +12,8 @@ import random
 
 import pytest
 
-from lab import crossed, nfs
+from lab import crossed, machine, nfs
 from lab.command import run
-from lab.mapping import write_file
 
 SIZE = 200 * 10 ** 6
 
@@ -49,5 +48,5 @@ def test_files(pair, places):
         with nfs.mounted(pair.b.ipv4, mounted):
             run("cp", str(original), str(mounted / "copy"), timeout=300)
             assert same(original, shared / "copy")
-            write_file("/proc/sys/vm/drop_caches", "3")
+            machine.drop_caches()
             assert same(original, mounted / "copy")

@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from lab import resources
+from lab import machine, resources
 from lab.command import as_user
 from lab.verbs import Connection, Peer, Side, e
 
@@ -52,10 +52,6 @@ class Owner:
         assert self.process.wait(timeout=20) == 0
 
 
-def machine_memory():
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 @pytest.fixture
 def owner(link_type, pair):
     if link_type != "urxe":
@@ -69,7 +65,7 @@ def owner(link_type, pair):
 
 def test_more_memory_than_there_is(pair, owner, debug_kernel):
     assert owner.hello["uid"] != 0
-    assert SIZE > machine_memory()
+    assert SIZE > machine.memory()
     limit = 0.02 if debug_kernel else 0.001
     assert min(owner.hello["seconds"]) < limit
     dice = random.Random(7)

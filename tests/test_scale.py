@@ -19,7 +19,7 @@ from pyverbs.pyverbs_error import PyverbsError
 from pyverbs.qp import QP, QPCap, QPInitAttr
 from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 
-from lab import net, resources
+from lab import machine, net, resources
 from lab.command import run
 from lab.rc import Node, e
 from lab.verbs import ACCESS, Memory
@@ -132,11 +132,8 @@ def test_many(node, kind, debug_kernel):
 
 def used_memory():
     """Slab and vmalloc memory of the machine in KiB, once it has settled."""
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as caches:
-        caches.write("3")
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        sizes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
-    return sizes["SUnreclaim"] + sizes["VmallocUsed"]
+    machine.drop_caches()
+    return (machine.meminfo("SUnreclaim") + machine.meminfo("VmallocUsed")) >> 10
 
 
 @pytest.mark.slow

@@ -9,16 +9,11 @@
 Takes a small machine, which `check` boots for it.
 """
 
-import re
-
 import pytest
 
-from lab.mapping import ANON, GIB, MAP_NORESERVE, MIB, PAGE, Mapping, Swap, noise, read_file
+from lab import machine
+from lab.mapping import ANON, GIB, MAP_NORESERVE, MIB, PAGE, Mapping, Swap, noise
 from lab.rc import Two, e, same
-
-
-def machine_memory():
-    return int(re.search(r"^MemTotal: +(\d+)", read_file("/proc/meminfo"), re.M)[1]) << 10
 
 
 def mebibyte(number):
@@ -32,9 +27,9 @@ def mebibyte(number):
 def test_four_times_the_machine(link_type, pair):
     if link_type != "urxe":
         pytest.skip("rdma_rxe pins what it registers")
-    if machine_memory() > 3 * GIB // 2:
+    if machine.memory() > 3 * GIB // 2:
         pytest.skip("would take too long; takes a small machine")
-    size = 4 * machine_memory() & -MIB
+    size = 4 * machine.memory() & -MIB
     with Swap(size), Two(pair, a={"size": MIB}, b={
             "memory": Mapping(size, flags=ANON | MAP_NORESERVE)}) as (a, b):
         for at in range(0, size, MIB):

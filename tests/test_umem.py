@@ -26,6 +26,7 @@ import weakref
 
 import pytest
 
+from lab import machine
 from lab.command import run
 from lab.mapping import (ANON, GIB, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE,
@@ -124,11 +125,8 @@ def vm_pin():
 
 
 def pin_balance():
-    with open("/proc/sys/vm/stat_refresh", "w") as f:
-        f.write("1")
-    with open("/proc/vmstat") as f:
-        stat = dict(line.split() for line in f)
-    return int(stat["nr_foll_pin_acquired"]) - int(stat["nr_foll_pin_released"])
+    acquired, released = machine.vmstat("nr_foll_pin_acquired", "nr_foll_pin_released")
+    return acquired - released
 
 
 @pytest.fixture(scope="module", autouse=True)

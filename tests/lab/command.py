@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 """Running programs, as root or as a user who may do nothing."""
 
-import re
 import subprocess
 
 # What a login without any configuration has had for memory locking.
@@ -38,12 +37,3 @@ def status_kib(pid, field):
 def memory(pid):
     """What a process holds pinned and locked, in KiB."""
     return {field: status_kib(pid, field) for field in ("VmPin", "VmLck")}
-
-
-def pages_pinned_ever():
-    """How many pages the kernel has pinned since it runs, for whomever."""
-    # each processor's share is added to the sum now and then, or when told to
-    with open("/proc/sys/vm/stat_refresh", "w", encoding="ascii") as refresh:
-        refresh.write("1")
-    with open("/proc/vmstat", encoding="ascii") as counters:
-        return int(re.search(r"^nr_foll_pin_acquired (\d+)", counters.read(), re.M)[1])

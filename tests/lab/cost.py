@@ -5,16 +5,15 @@ held meanwhile."""
 import collections
 import contextlib
 import os
-import re
 import time
 
 from pyverbs.device import Context
 from pyverbs.mr import MR
 from pyverbs.pd import PD
 
-from lab import net
+from lab import machine, net
 from lab.command import memory
-from lab.mapping import ANON, GIB, MAP_NORESERVE, Mapping, read_file
+from lab.mapping import ANON, GIB, MAP_NORESERVE, Mapping
 from lab.verbs import ACCESS
 
 MADV_NOHUGEPAGE, MADV_POPULATE_WRITE = 15, 23
@@ -68,7 +67,7 @@ def address_range(size, touched):
 
 def slab():
     """The bytes of memory in the kernel's own objects."""
-    return int(re.search(r"^Slab: +(\d+)", read_file("/proc/meminfo"), re.M)[1]) << 10
+    return machine.meminfo("Slab")
 
 
 def held():

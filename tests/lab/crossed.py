@@ -32,14 +32,14 @@ class Crossed(net.Pair):
 
     def bring_up(self):
         a, b = self.ends
+        commands = []
         for table, end, other in ((TABLES[0], a, b), (TABLES[1], b, a)):
-            run("ip", "route", "replace", f"{other.ipv4}/32", "dev", end.netdev,
-                "src", end.ipv4, "table", str(table))
-            run("ip", "rule", "add", "pref", str(table), "to", other.ipv4, "iif", "lo",
-                "lookup", str(table))
+            commands += [f"route replace {other.ipv4}/32 dev {end.netdev} "
+                         f"src {end.ipv4} table {table}",
+                         f"rule add pref {table} to {other.ipv4} iif lo lookup {table}"]
         # What is for this machine comes after that.
-        run("ip", "rule", "add", "pref", "200", "lookup", "local")
-        run("ip", "rule", "delete", "pref", "0")
+        net.ip_batch(None, *commands, "rule add pref 200 lookup local",
+                     "rule delete pref 0")
 
     def __enter__(self):
         super().__enter__()
@@ -47,10 +47,8 @@ class Crossed(net.Pair):
         return self
 
     def __exit__(self, *exc):
-        run("ip", "rule", "add", "pref", "0", "lookup", "local")
-        run("ip", "rule", "delete", "pref", "200")
-        for table in TABLES:
-            run("ip", "rule", "delete", "pref", str(table))
+        net.ip_batch(None, "rule add pref 0 lookup local", "rule delete pref 200",
+                     *(f"rule delete pref {table}" for table in TABLES))
         super().__exit__()
 
 

@@ -133,6 +133,14 @@ class End:
         self.link = Link(link_type, self.netdev, self.netns)
         return self.link
 
+    def netem(self, *rules):
+        """Disturb what this end sends, as `tc qdisc ... netem` says."""
+        run(*self.command(["tc", "qdisc", "replace", "dev", self.netdev, "root", "netem",
+                           *rules]))
+
+    def no_netem(self, check=True):
+        run(*self.command(["tc", "qdisc", "delete", "dev", self.netdev, "root"]), check=check)
+
     def statistics(self, name):
         """A counter of the network device, such as tx_packets."""
         shown = json.loads(self.ip("-s", "-j", "link", "show", self.netdev))
@@ -218,14 +226,13 @@ class Pair:
                 run("ip", "netns", "delete", end.netns)
 
     def netem(self, *rules):
-        """Disturb what each end sends, as `tc qdisc ... netem` says."""
+        """Disturb what each end sends."""
         for end in self.ends:
-            run(*end.command(["tc", "qdisc", "replace", "dev", end.netdev,
-                              "root", "netem", *rules]))
+            end.netem(*rules)
 
     def no_netem(self):
         for end in self.ends:
-            run(*end.command(["tc", "qdisc", "delete", "dev", end.netdev, "root"]))
+            end.no_netem()
 
 
 @contextlib.contextmanager

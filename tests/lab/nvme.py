@@ -9,6 +9,7 @@ from lab import net
 from lab.command import run
 from lab.mapping import read_file, write_file
 
+
 def configfs():
     """Where both the target and the null disk are made."""
     if not os.path.ismount("/sys/kernel/config"):

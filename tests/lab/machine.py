@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""What the kernel says of the whole machine's memory."""
+
+from lab.mapping import read_file, write_file
+
+
+def memory():
+    """Bytes of it."""
+    return meminfo("MemTotal")
+
+
+def meminfo(name):
+    """A size from /proc/meminfo, in bytes."""
+    for line in read_file("/proc/meminfo").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    raise KeyError(name)
+
+
+def vmstat(*names):
+    """Counters from /proc/vmstat."""
+    # Each processor's share is added to the sum now and then, or when told to.
+    write_file("/proc/sys/vm/stat_refresh", 1)
+    counters = dict(line.split() for line in read_file("/proc/vmstat").splitlines())
+    return [int(counters[name]) for name in names]
+
+
+def pages_pinned_ever():
+    """How many pages the kernel has pinned since it runs, for whomever."""
+    return vmstat("nr_foll_pin_acquired")[0]
+
+
+def drop_caches():
+    write_file("/proc/sys/vm/drop_caches", 3)
