@@ -10,6 +10,10 @@
  *	pinned		every page held long term, charged to RLIMIT_MEMLOCK
  *	unpinned	nothing held per page; each access goes through the
  *			owner's page tables, faults included
+ *	resident	an unpinned page that the kernel has in memory, and has not
+ *			taken back: a note of it, which holds nothing, is a way to
+ *			the bytes for whoever is not on the owner's page tables
+ *	stay		a worker's time in an owner's mm
  *
  * The rule of contexts: who may call what
  *	owner's own system call	sleeping flavour
@@ -37,10 +41,14 @@ struct umem_dmabuf;
 struct umem_pinned;
 struct umem_resident;
 
-/* How a range is opened. */
+/**
+ * enum umem_flags - how a range is opened
+ * @UMEM_READ: it will only be read
+ * @UMEM_WRITE: it may be written
+ */
 enum umem_flags {
-	UMEM_READ	= 0,		/* the range will only be read */
-	UMEM_WRITE	= 1 << 0,	/* the range may be written */
+	UMEM_READ	= 0,
+	UMEM_WRITE	= 1 << 0,
 };
 
 /* The range is the owner's whole address space: offset is address. */
@@ -168,11 +176,16 @@ unsigned long umem_resident_pages(const struct umem *umem);
  */
 u64 umem_lost_pages(const struct umem *umem);
 
-/* What umem_prefetch() brings in. */
+/**
+ * enum umem_fetch - what umem_prefetch() brings in
+ * @UMEM_FETCH_READ: all pages, for reading
+ * @UMEM_FETCH_WRITE: all pages, for writing: no page is shared any more
+ * @UMEM_FETCH_PRESENT: no page; those there become known as resident
+ */
 enum umem_fetch {
-	UMEM_FETCH_READ,	/* all pages, for reading */
-	UMEM_FETCH_WRITE,	/* all pages, for writing: no page is shared any more */
-	UMEM_FETCH_PRESENT,	/* no page; those there become known as resident */
+	UMEM_FETCH_READ,
+	UMEM_FETCH_WRITE,
+	UMEM_FETCH_PRESENT,
 };
 
 /**
@@ -194,11 +207,10 @@ int umem_prefetch(struct umem *umem, size_t off, size_t len,
 		  enum umem_fetch how);
 
 /**
- * umem_read, umem_write - copy between a range and a kernel buffer, may fault
+ * umem_read - copy from a range to a kernel buffer, may fault
  * @umem: the range
  * @off: offset of the first byte in the range
  * @dst: kernel buffer
- * @src: kernel buffer
  * @len: bytes, at most INT_MAX
  *
  * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned or a
@@ -207,15 +219,41 @@ int umem_prefetch(struct umem *umem, size_t off, size_t len,
  * worker interrupted); -EAGAIN when the caller is not on the owner's mm.
  */
 int umem_read(struct umem *umem, size_t off, void *dst, size_t len);
+
+/**
+ * umem_write - copy from a kernel buffer to a range, may fault
+ * @umem: the range, opened with UMEM_WRITE
+ * @off: offset of the first byte in the range
+ * @src: kernel buffer
+ * @len: bytes, at most INT_MAX
+ *
+ * Context: as umem_read().
+ * Return: as umem_read().
+ */
 int umem_write(struct umem *umem, size_t off, const void *src, size_t len);
 
 /**
- * umem_read_nowait, umem_write_nowait - the same, never sleeping
+ * umem_read_nowait - as umem_read(), never sleeping
+ * @umem: the range
+ * @off: offset of the first byte in the range
+ * @dst: kernel buffer
+ * @len: bytes, at most INT_MAX
  *
  * Context: any but hard interrupt and NMI.
- * Return: as above; -EAGAIN when a worker has to do it.
+ * Return: as umem_read(); -EAGAIN when a worker has to do it.
  */
 int umem_read_nowait(struct umem *umem, size_t off, void *dst, size_t len);
+
+/**
+ * umem_write_nowait - as umem_write(), never sleeping
+ * @umem: the range, opened with UMEM_WRITE
+ * @off: offset of the first byte in the range
+ * @src: kernel buffer
+ * @len: bytes, at most INT_MAX
+ *
+ * Context: any but hard interrupt and NMI.
+ * Return: as umem_read_nowait().
+ */
 int umem_write_nowait(struct umem *umem, size_t off, const void *src,
 		      size_t len);
 
@@ -239,37 +277,60 @@ int umem_move_nowait(struct umem *dst, size_t doff, struct umem *src,
 
 /**
  * umem_at_hand - could a _nowait accessor reach a range here, as far as we know?
+ * @umem: the range
  * @off: offset of the first byte
  * @len: bytes, not 0, in the range
  * @write: to write it, else to read
  *
  * In a worker only what any other context could reach: its own way to the rest is the
- * sleeping one, after which the others have one, too. A hint, true or not a moment
- * later. Context: any but hard interrupt and NMI.
+ * sleeping one, after which the others have one, too.
+ *
+ * Context: any but hard interrupt and NMI.
+ * Return: a hint, true or not a moment later.
  */
 bool umem_at_hand(struct umem *umem, size_t off, size_t len, bool write);
 
 /**
- * umem_read_iter, umem_write_iter - the same with an iov_iter at the other end
+ * umem_read_iter - copy from a range to what an iov_iter says
+ * @umem: the range
+ * @off: offset of the first byte in the range
  * @iter: of kernel memory (ITER_KVEC or ITER_BVEC), with @len bytes left at
  *	  least; advanced by what was moved, even on failure
- * @nowait: which flavour
+ * @len: bytes, at most INT_MAX
+ * @nowait: never sleep
  *
- * umem_read_iter() moves user bytes into @iter, umem_write_iter() moves @iter's
- * bytes to the user.
+ * For drivers whose bytes are in pieces: bio_vecs, or the fragments of an skb.
  *
- * Return: as above; -EINVAL for another kind of @iter or one too short.
+ * Context: as umem_read(), or umem_read_nowait() if @nowait.
+ * Return: likewise; -EINVAL for another kind of @iter or one too short.
  */
 int umem_read_iter(struct umem *umem, size_t off, struct iov_iter *iter,
 		   size_t len, bool nowait);
+
+/**
+ * umem_write_iter - copy from what an iov_iter says to a range
+ * @umem: the range, opened with UMEM_WRITE
+ * @off: offset of the first byte in the range
+ * @iter: as for umem_read_iter()
+ * @len: bytes, at most INT_MAX
+ * @nowait: never sleep
+ *
+ * Context: as umem_read_iter().
+ * Return: as umem_read_iter().
+ */
 int umem_write_iter(struct umem *umem, size_t off, struct iov_iter *iter,
 		    size_t len, bool nowait);
 
-/* 8-byte atomic operations on user memory, host byte order. */
+/**
+ * enum umem_atomic_op - operations on 8 bytes of user memory, in host byte order
+ * @UMEM_ATOMIC_CAS: store the first operand if the old value equals the second
+ * @UMEM_ATOMIC_FAA: add the first operand
+ * @UMEM_ATOMIC_WRITE: store the first operand; no old value needed
+ */
 enum umem_atomic_op {
-	UMEM_ATOMIC_CAS,	/* store @a if the old value equals @b */
-	UMEM_ATOMIC_FAA,	/* add @a */
-	UMEM_ATOMIC_WRITE,	/* store @a; no old value needed */
+	UMEM_ATOMIC_CAS,
+	UMEM_ATOMIC_FAA,
+	UMEM_ATOMIC_WRITE,
 };
 
 /**
@@ -277,15 +338,16 @@ enum umem_atomic_op {
  * @umem: the range, opened with UMEM_WRITE
  * @off: offset; the address must be a multiple of 8
  * @op: what to do
- * @a: operand, see enum umem_atomic_op
- * @b: compare operand
+ * @a: first operand, see enum umem_atomic_op
+ * @b: second operand
  * @old: the value before, may be NULL
- * @nowait: which flavour
+ * @nowait: never sleep
  *
  * Atomic against the owner's own atomic instructions on that word. No page is
  * held.
  *
- * Return: as umem_write(); -EINVAL when not aligned.
+ * Context: as umem_write(), or umem_write_nowait() if @nowait.
+ * Return: likewise; -EINVAL when not aligned.
  */
 int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
 		u64 b, u64 *old, bool nowait);
@@ -308,6 +370,7 @@ struct umem_worker {
 	bool			stop;
 };
 
+/** umem_worker_init - a worker that is in no mm yet. Any context. */
 void umem_worker_init(struct umem_worker *w);
 
 /**

@@ -11,7 +11,7 @@
 #include "psn.h"
 #include "ref.h"
 
-/* Likewise of a single skb, without those chained to it; moves @off on. */
+/* As urxe_skb_piece(), of an skb without those chained to it; moves @off on. */
 static const void *own_piece(const struct sk_buff *skb, u32 *off, u32 *len)
 {
 	u32 size = skb_headlen(skb);
@@ -65,7 +65,6 @@ static bool copy_headers(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 			 u32 len)
 {
 	u32 there;
-
 	const void *at = urxe_skb_piece(skb, off, &there);
 
 	pkt->bytes = there < len ? NULL : at;

@@ -91,10 +91,10 @@ static inline u32 urxe_ring_pending(const struct urxe_ring *ring)
 	return (producer - ring->index) & ring->mask;
 }
 
-/* Tell the user that the @n oldest elements are free again. */
+/* Tell the user that the elements before @index are free again. */
 static inline void urxe_ring_release(const struct urxe_ring *ring, u32 index)
 {
-	/* We are done with the elements before this. */
+	/* We are done with them before this. */
 	smp_store_release(&ring->buf->consumer_index, index & ring->mask);
 }
 

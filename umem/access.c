@@ -3,9 +3,9 @@
  * The way to the bytes: copies between a range and kernel memory.
  *
  * Pinned memory and dma-bufs are reached through the kernel's own mapping of their
- * pages, from any context. Unpinned memory is reached through the owner's page tables, which
- * takes somebody who runs on them, or through pages that somebody who did has
- * found resident.
+ * pages, from any context. Unpinned memory is reached through the owner's page
+ * tables, which takes somebody who runs on them, or through pages that somebody who
+ * did has found resident.
  */
 #include <linux/bvec.h>
 #include <linux/export.h>

@@ -20,9 +20,9 @@
  *
  * Writing has to leave a trace, as the page must not be dropped as clean. A page is
  * noted as writable after a write, or a fault for writing, through the owner's
- * address, made since (2) began: its page table entry is writable and dirty. Whoever cleans the entry
- * (writeback, MADV_FREE) calls the notifier before, so for as long as the page is
- * noted, the entry says dirty, and nothing else needs to.
+ * address, made since (2) began: its page table entry is writable and dirty. Whoever
+ * cleans the entry (writeback, MADV_FREE) calls the notifier before, so for as long as
+ * the page is noted, the entry says dirty, and nothing else needs to.
  *
  * The notes are a table with one place for each page number modulo its size: a
  * bounded amount of memory, which grows while pages drive each other out.
