@@ -183,11 +183,11 @@ void urxe_links_drop(struct net *net)
 	}
 }
 
-/* Two drivers can't offer one type of link. */
+/* Two drivers can't offer one type of link. (EEXIST is no error to modprobe.) */
 int urxe_link_init(const char *type)
 {
 	if (!strcmp(type, "rxe") && urxe_rival_is_loaded())
-		return -EEXIST;
+		return -EBUSY;
 	urxe_reaper = alloc_workqueue("urxe-reaper", WQ_UNBOUND, 0);
 	if (!urxe_reaper)
 		return -ENOMEM;

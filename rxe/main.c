@@ -34,7 +34,7 @@ static int __init urxe_init(void)
 	err = urxe_ns_init();
 	if (err)
 		goto exit_handles;
-	err = urxe_rival_init();
+	err = urxe_rival_init(!strcmp(link_type, "rxe"));
 	if (err)
 		goto exit_ns;
 	err = urxe_netdev_init();

@@ -15,6 +15,8 @@
 #define RIVAL	"rdma_rxe"
 
 static bool loaded;
+/* We answer to its name, which the RDMA core has room for once. */
+static bool replaced;
 
 bool urxe_rival_is_loaded(void)
 {
@@ -30,6 +32,8 @@ static int module_event(struct notifier_block *nb, unsigned long event,
 		return NOTIFY_DONE;
 	if (event != MODULE_STATE_COMING && event != MODULE_STATE_GOING)
 		return NOTIFY_DONE;
+	if (event == MODULE_STATE_COMING && replaced)
+		return notifier_from_errno(-EBUSY);
 	WRITE_ONCE(loaded, event == MODULE_STATE_COMING);
 	urxe_ns_relisten();
 	return NOTIFY_OK;
@@ -49,10 +53,12 @@ static bool in_sysfs(void)
 	return kobj;
 }
 
-int urxe_rival_init(void)
+int urxe_rival_init(bool replaces)
 {
-	int err = register_module_notifier(&module_nb);
+	int err;
 
+	replaced = replaces;
+	err = register_module_notifier(&module_nb);
 	if (err)
 		return err;
 	if (in_sysfs())

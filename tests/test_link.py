@@ -230,7 +230,7 @@ def test_two_vlans_of_one_nic():
 def test_name_in_use():
     with device("dummy") as (dev, _):
         link = net.Link("urxe", dev)
-        with pytest.raises(RuntimeError, match="exists"):
+        with pytest.raises(RuntimeError, match="busy"):
             run("rdma", "link", "add", link.name, "type", "urxe", "netdev", dev)
         link.delete()
 
@@ -385,8 +385,15 @@ def test_other_link_type():
     assert "urxe" in run("cat", f"/sys/class/infiniband/{link.name}/node_desc")
     with pytest.raises(RuntimeError):
         net.Link("urxe", "lo")
+    with pytest.raises(RuntimeError, match="busy"):
+        run("modprobe", "rdma_rxe")
     link.delete()
     reload()
+    net.load("rxe")
+    with pytest.raises(RuntimeError, match="busy"):
+        reload("link_type=rxe")
+    net.unload("rxe")
+    net.load("urxe")
 
 
 @pytest.mark.parametrize("first, second", (("urxe", "rxe"), ("rxe", "urxe")))
