@@ -16,16 +16,19 @@ void urxe_res_remember(struct urxe_qp *qp, const struct urxe_rd_res *res)
 	resp->next_res = (resp->next_res + 1) % resp->num_res;
 }
 
+/* PSNs come round, and what is remembered may be as old as that: newest first. */
 struct urxe_rd_res *urxe_res_recall(struct urxe_qp *qp, u32 psn)
 {
 	struct urxe_resp *resp = &qp->resp;
-	u32 i;
+	struct urxe_rd_res *res;
+	u32 age;
 
-	for (i = 0; i < resp->num_res; i++)
-		if (resp->res[i].traits &&
-		    psn_within(psn, resp->res[i].first_psn,
-			       resp->res[i].packets))
-			return &resp->res[i];
+	for (age = 1; age <= resp->num_res; age++) {
+		res = &resp->res[(resp->next_res + resp->num_res - age) %
+				 resp->num_res];
+		if (res->traits && psn_within(psn, res->first_psn, res->packets))
+			return res;
+	}
 	return NULL;
 }
 

@@ -69,6 +69,23 @@ def test_no_wire(pair, link_type):
         assert seen == (loopback_packets(), pair.a.statistics("tx_packets"))
 
 
+@pytest.mark.slow
+def test_psns_come_round(pair, link_type):
+    """A READ is remembered for when it comes again. 2^24 packets later another request has
+    its number, and an answer of its own."""
+    urxe_only(link_type)
+    size = 256 << 20
+    with Two(pair, size=size, mtu=256, reads=4, psns=(0, 0)) as (a, b):
+        b.memory[0:8] = (1).to_bytes(8, "little")
+        a.post(e.IBV_WR_RDMA_READ, 8, size - 8, b.identity(), 8)
+        for _ in range((1 << 24) // (size // 256) - 1):
+            a.post(e.IBV_WR_RDMA_WRITE, 8, size - 8, b.identity(), 8)
+        for value in (1, 2, 3):
+            a.post(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 0, 8, b.identity(), 0, compare_add=1)
+            a.poll(17 if value == 1 else 1, seconds=300)
+            assert a.memory[0:8] == value.to_bytes(8, "little")
+
+
 @pytest.fixture
 def owner(pair, link_type):
     urxe_only(link_type)
