@@ -139,9 +139,10 @@ static void leave(struct group *group)
 
 /* --- groups and members ------------------------------------------------- */
 
+/* Not by the NIC's number: that changes when it goes to another namespace. */
 static u32 hash(const struct net_device *ndev, const union ib_gid *gid)
 {
-	return jhash(gid->raw, sizeof(gid->raw), ndev->ifindex);
+	return jhash(gid->raw, sizeof(gid->raw), hash_ptr(ndev, 32));
 }
 
 /* RTNL or RCU held. */
