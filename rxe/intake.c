@@ -22,6 +22,7 @@
 #include <net/ip.h>
 #include <net/ipv6.h>
 #include <net/net_namespace.h>
+#include <net/xfrm.h>
 #include <rdma/ib_pack.h>
 
 #include "intake.h"
@@ -47,9 +48,21 @@ static u32 peek_qpn(const struct sk_buff *skb)
 	return be32_to_cpu(peek->bth[1]) & 0xffffff;
 }
 
+/* What IPsec has to say is asked by UDP for its sockets, and so by us. */
+static bool is_allowed(struct sk_buff *skb)
+{
+	return xfrm_policy_check(NULL, XFRM_POLICY_IN, skb,
+				 skb->protocol == htons(ETH_P_IP) ? AF_INET :
+								    AF_INET6);
+}
+
 /* urxe_rx() wants a packet as a socket would get it. */
 static void give(struct net *net, struct sk_buff *skb)
 {
+	if (!is_allowed(skb)) {
+		kfree_skb(skb);
+		return;
+	}
 	__skb_pull(skb, skb_transport_offset(skb));
 	skb_dst_drop(skb);
 	nf_reset_ct(skb);
