@@ -192,7 +192,9 @@ int urxe_resize_cq(struct ib_cq *ibcq, URXE_CQE_NUM cqe,
 
 int urxe_destroy_cq(struct ib_cq *ibcq, struct ib_udata *udata)
 {
-	urxe_ring_free(&to_ucq(ibcq)->ring);
+	struct urxe_cq *cq = to_ucq(ibcq);
+
+	urxe_ring_retire(&cq->ring, &cq->lock);
 	return 0;
 }
 

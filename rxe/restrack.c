@@ -33,8 +33,9 @@ static bool fill_mr(struct sk_buff *msg, const struct urxe_mr *mr)
 
 static bool fill_cq(struct sk_buff *msg, const struct urxe_cq *cq)
 {
-	return !rdma_nl_put_driver_u32(msg, "unread",
-				       urxe_ring_unread(&cq->ring)) &&
+	u32 unread = cq->ring.buf ? urxe_ring_unread(&cq->ring) : 0;
+
+	return !rdma_nl_put_driver_u32(msg, "unread", unread) &&
 	       !rdma_nl_put_driver_u32(msg, "armed", cq->armed) &&
 	       !rdma_nl_put_driver_u32(msg, "overflow", cq->overflow);
 }

@@ -61,6 +61,18 @@ void urxe_ring_free(struct urxe_ring *ring)
 	ring->buf = NULL;
 }
 
+void urxe_ring_retire(struct urxe_ring *ring, spinlock_t *lock)
+{
+	struct urxe_ring gone;
+
+	spin_lock_irq(lock);
+	gone = *ring;
+	ring->entry = NULL;
+	ring->buf = NULL;
+	spin_unlock_irq(lock);
+	urxe_ring_free(&gone);
+}
+
 void urxe_ring_copy(const struct urxe_ring *to, const struct urxe_ring *from,
 		    u32 first, u32 num)
 {

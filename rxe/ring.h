@@ -65,6 +65,12 @@ int urxe_ring_publish(struct urxe_ring *ring, struct ib_ucontext *uctx,
 /* Free it, at once or when the user's last mapping goes. */
 void urxe_ring_free(struct urxe_ring *ring);
 
+/**
+ * urxe_ring_retire - likewise, while others may look at it under a lock
+ * @lock: theirs. From then on they find no @ring->buf. May sleep
+ */
+void urxe_ring_retire(struct urxe_ring *ring, spinlock_t *lock);
+
 static inline void *urxe_ring_elem(const struct urxe_ring *ring, u32 index)
 {
 	return ring->buf->data + ((size_t)(index & ring->mask) << ring->shift);

@@ -20,7 +20,8 @@ int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge)
 
 void urxe_rq_exit(struct urxe_rq *rq)
 {
-	urxe_ring_free(&rq->ring);
+	if (rq->ring.buf)
+		urxe_ring_retire(&rq->ring, &rq->lock);
 }
 
 /* Copy the element at @from out, checking what was copied. */
