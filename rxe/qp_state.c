@@ -46,6 +46,10 @@ static int check_attr(const struct urxe_qp *qp, const struct ib_qp_attr *attr,
 		return -EINVAL;
 	if (mask & (IB_QP_ALT_PATH | IB_QP_CAP))
 		return -EOPNOTSUPP;
+	/* There is one path, and so nothing to migrate to. */
+	if ((mask & IB_QP_PATH_MIG_STATE) &&
+	    attr->path_mig_state != IB_MIG_MIGRATED)
+		return -EINVAL;
 	if ((mask & IB_QP_PATH_MTU) && !mtu_ok(attr->path_mtu))
 		return -EINVAL;
 	if (!numbers_ok(attr, mask))
@@ -59,7 +63,7 @@ static int set_resources(struct urxe_qp *qp, u32 num)
 	struct urxe_rd_res *res = NULL;
 
 	if (num) {
-		res = kcalloc(num, sizeof(*res), GFP_KERNEL);
+		res = kcalloc(num, sizeof(*res), GFP_KERNEL_ACCOUNT);
 		if (!res)
 			return -ENOMEM;
 	}

@@ -48,7 +48,8 @@ int urxe_sq_init(struct urxe_sq *sq, struct ib_qp_cap *cap, bool is_user)
 	sq->max_inline = room;
 	sq->mask = roundup_pow_of_two(max(cap->max_send_wr, 1U) + 1) - 1;
 	sq->stride = sizeof(struct urxe_wqe) + room;
-	sq->slots = kvcalloc(sq->mask + 1, sq->stride, GFP_KERNEL);
+	sq->slots = kvcalloc(sq->mask + 1, sq->stride,
+			     GFP_KERNEL_ACCOUNT);
 	if (!sq->slots)
 		return -ENOMEM;
 	if (is_user)
