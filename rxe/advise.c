@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
- * Prefetching: for the caller, who waits, or in the background.
+ * Prefetching: a job for a worker, which the caller waits for or leaves alone.
  *
- * What goes on in the background is a job, which is on a list while it can be
- * cancelled. A job gets there only while its region is in the link's table, and
- * the region is cancelled after it has left the table: no job is missed.
+ * A job is on a list while it can be cancelled. It gets there only while its region is
+ * in the link's table, and the region is cancelled after it has left the table: no job
+ * is missed. So nobody waits for a page that never comes once its region is to go.
  */
+#include <linux/completion.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "advise.h"
@@ -25,18 +27,27 @@ struct fetch {
 };
 
 /**
- * struct job - a prefetch in the background
+ * struct job - a prefetch by a worker
  * @work: does it
  * @entry: in @jobs
  * @worker: its stay in the owner's mm
  * @todo: what
+ * @err: how it went
+ * @awaited: somebody waits for @over, and frees the job
+ * @over: it is done with
  */
 struct job {
 	struct work_struct	work;
 	struct list_head	entry;
 	struct umem_worker	worker;
 	struct fetch		todo;
+	int			err;
+	bool			awaited;
+	struct completion	over;
 };
+
+/* Between two looks at whether the link is about to go. */
+#define WATCH_TICKS	(HZ / 10)
 
 /* Guards @jobs. */
 static DEFINE_SPINLOCK(lock);
@@ -63,15 +74,19 @@ static void job_work(struct work_struct *work)
 	struct job *job = container_of(work, struct job, work);
 	struct urxe_mr *mr = job->todo.mr;
 
-	if (!umem_worker_enter(&job->worker, mr->umem->mm)) {
-		fetch(&job->todo);
+	job->err = umem_worker_enter(&job->worker, mr->umem->mm);
+	if (!job->err) {
+		job->err = fetch(&job->todo);
 		umem_worker_leave(&job->worker);
 	}
 	spin_lock(&lock);
 	list_del(&job->entry);
 	spin_unlock(&lock);
-	kfree(job);
 	urxe_mr_put(mr);
+	if (job->awaited)
+		complete(&job->over);
+	else
+		kfree(job);
 }
 
 /* A process's prefetches wait among themselves. */
@@ -82,27 +97,59 @@ static struct workqueue_struct *wq_of(const struct urxe_mr *mr)
 	return uobj ? to_uuc(uobj->context)->wq : mr->dev->wq;
 }
 
-/* Takes over the reference on the region if it returns 0. */
-static int start_job(const struct fetch *p)
+static int queue_job(struct job *job)
 {
-	struct job *job = kmalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
 	int err = 0;
 
-	if (!job)
-		return -ENOMEM;
-	job->todo = *p;
-	umem_worker_init(&job->worker);
-	INIT_WORK(&job->work, job_work);
 	spin_lock(&lock);
-	if (urxe_mr_is_current(p->mr)) {
+	if (urxe_mr_is_current(job->todo.mr)) {
 		list_add_tail(&job->entry, &jobs);
-		queue_work(wq_of(p->mr), &job->work);
+		queue_work(wq_of(job->todo.mr), &job->work);
 	} else {
 		err = -EFAULT;
 	}
 	spin_unlock(&lock);
-	if (err)
-		kfree(job);
+	return err;
+}
+
+/*
+ * Whoever takes down the link waits for system calls under way before any region is
+ * cancelled. The core tells a driver nothing before, but it holds this lock.
+ */
+static bool link_goes(struct urxe_dev *dev)
+{
+	return mutex_is_locked(&dev->ibdev.unregistration_lock);
+}
+
+static int wait_for_job(struct job *job, struct urxe_dev *dev)
+{
+	while (!wait_for_completion_timeout(&job->over, WATCH_TICKS))
+		if (fatal_signal_pending(current) || link_goes(dev))
+			umem_worker_interrupt(&job->worker);
+	return job->err;
+}
+
+/* Takes over the reference on the region if the job gets as far as to be queued. */
+static int start_job(const struct fetch *p, bool wait, bool *started)
+{
+	struct urxe_dev *dev = p->mr->dev;
+	struct job *job = kmalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
+	int err;
+
+	if (!job)
+		return -ENOMEM;
+	job->todo = *p;
+	job->awaited = wait;
+	umem_worker_init(&job->worker);
+	init_completion(&job->over);
+	INIT_WORK(&job->work, job_work);
+	err = queue_job(job);
+	*started = !err;
+	if (*started && !wait)
+		return 0;
+	if (*started)
+		err = wait_for_job(job, dev);
+	kfree(job);
 	return err;
 }
 
@@ -117,11 +164,26 @@ void urxe_advise_cancel(struct urxe_mr *mr)
 	spin_unlock(&lock);
 }
 
+/* A process may only wait for its own pages. */
+static bool may_wait(const struct fetch *p)
+{
+	return p->mr->umem->mm == current->mm;
+}
+
+/* Of a dma-buf, which is nobody's pages, nothing has to be brought in. */
+static int advise_user(const struct fetch *p, bool wait, bool *started)
+{
+	if (!p->mr->umem->mm)
+		return fetch(p);
+	return wait && !may_wait(p) ? -EFAULT : start_job(p, wait, started);
+}
+
 static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
 		      enum umem_fetch how, bool wait)
 {
 	int access = how == UMEM_FETCH_WRITE ? IB_ACCESS_LOCAL_WRITE : 0;
 	struct fetch p = { .len = sge->length, .how = how };
+	bool started = false;
 	int err = -EFAULT;
 
 	if (!p.len)
@@ -130,15 +192,11 @@ static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
 	if (!p.mr)
 		return -EFAULT;
 	p.off = sge->addr - p.mr->iova;
-	/* Nobody's pages, as those of a dma-buf: nothing to wait for. */
-	if (p.mr->type == URXE_MR_USER && !p.mr->umem->mm)
-		wait = true;
 	if (p.mr->type == URXE_MR_USER)
-		err = wait ? fetch(&p) : start_job(&p);
-	if (wait || err)
+		err = advise_user(&p, wait, &started);
+	if (!started)
 		urxe_mr_put(p.mr);
-	/* A process may only wait for its own pages. */
-	return err == -EAGAIN ? -EFAULT : err;
+	return err;
 }
 
 static int fetch_of(enum ib_uverbs_advise_mr_advice advice)

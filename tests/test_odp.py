@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -313,18 +314,31 @@ def test_advice_that_is_refused(two):
     assert same(b.memory.peek(0, PAGE), a.memory[0:PAGE])
 
 
+def waits(node):
+    """Ask for all pages and wait for them, in a thread: the call ends with an error."""
+    def ask():
+        with contextlib.suppress(OSError):
+            advise(node, PREFETCH_WRITE)
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("awaited", (False, True), ids=("async", "sync"))
 @pytest.mark.parametrize("end", ("deregistered", "killed"))
-def test_prefetch_that_never_ends(pair, end):
+def test_prefetch_that_never_ends(pair, end, awaited):
     """A page that nobody brings: giving up the region, or dying, ends it."""
     def owner(child):
         node = Node(pair.b, SIZE, access=ON_DEMAND, memory=Mapping(SIZE))
         uffd = Uffd(node.memory)
-        advise(node, PREFETCH_WRITE, flush=False)
+        thread = waits(node) if awaited else advise(node, PREFETCH_WRITE, flush=False)
         uffd.wait()
         if end == "killed":
             child.say()
             time.sleep(60)
         node.mr.close()
+        if awaited:
+            thread.join()
         child.say()
         os._exit(0)
 
@@ -335,6 +349,24 @@ def test_prefetch_that_never_ends(pair, end):
         assert child.end() == -signal.SIGKILL
     else:
         assert child.end() == 0
+
+
+def test_link_goes_while_awaited(pair, link_type):
+    """Who waits for a page that nobody brings does not keep the link."""
+    def owner(child):
+        node = Node(pair.b, SIZE, access=ON_DEMAND, memory=Mapping(SIZE))
+        uffd = Uffd(node.memory)
+        thread = waits(node)
+        uffd.wait()
+        child.say()
+        thread.join()
+        os._exit(0)
+
+    child = Child(owner)
+    child.listen()
+    pair.b.link.delete()
+    assert child.end() == 0
+    pair.b.add_link(link_type)
 
 
 # --- counters ------------------------------------------------------------------
