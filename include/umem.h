@@ -34,6 +34,7 @@
 
 struct device;
 struct iov_iter;
+struct mem_cgroup;
 struct mm_struct;
 struct sg_table;
 struct task_struct;
@@ -358,6 +359,8 @@ int umem_atomic(struct umem *umem, size_t off, enum umem_atomic_op op, u64 a,
  * @task: the thread that is inside, or NULL
  * @mm: the mm it is in, held by mmget() for the stay
  * @watch: looks now and then whether @mm is still anybody's
+ * @memcg: the owner's memory control group, which pays for what a fault takes
+ * @before: whom the thread charged before
  * @keys: the thread's own rights by protection key, to be given back
  * @stop: enter no more
  */
@@ -366,6 +369,8 @@ struct umem_worker {
 	struct task_struct	*task;
 	struct mm_struct	*mm;
 	struct timer_list	watch;
+	struct mem_cgroup	*memcg;
+	struct mem_cgroup	*before;
 	u32			keys;
 	bool			stop;
 };

@@ -160,7 +160,8 @@ static struct note *alloc_notes(unsigned int n)
 	struct note *notes = NULL;
 
 	if (atomic_long_add_return(n, &all_notes) <= ALL_NOTES)
-		notes = kvcalloc(n, sizeof(*notes), GFP_KERNEL | __GFP_NOWARN);
+		notes = kvcalloc(n, sizeof(*notes),
+				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!notes)
 		atomic_long_sub(n, &all_notes);
 	return notes;
@@ -235,7 +236,7 @@ static void destroy(struct umem_resident *r)
 
 static struct umem_resident *create(const struct umem *umem)
 {
-	struct umem_resident *r = kzalloc(sizeof(*r), GFP_KERNEL);
+	struct umem_resident *r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
 
 	if (!r)
 		return NULL;

@@ -13,9 +13,12 @@
 #include "compat.h"
 #include "private.h"
 
+/* All of an address space ends where its addresses do: a tag is no part of one. */
 bool umem_covers(const struct umem *umem, size_t off, size_t len)
 {
-	return len <= umem->length && off <= umem->length - len;
+	const size_t length = min_t(size_t, umem->length, TASK_SIZE_MAX);
+
+	return len <= length && off <= length - len;
 }
 
 /* The copy functions of the kernel take no more than INT_MAX bytes at once. */

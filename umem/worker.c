@@ -13,6 +13,7 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/kthread.h>
+#include <linux/memcontrol.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/timer.h>
@@ -51,6 +52,22 @@ static void restore_keys(u32 keys)
 {
 }
 #endif
+
+/*
+ * A page is charged to the group of the mm that it is mapped in. A page table, and
+ * what else a fault takes, is charged to whom the thread says it works for.
+ */
+static void charge_to(struct umem_worker *w, struct mm_struct *mm)
+{
+	w->memcg = get_mem_cgroup_from_mm(mm);
+	w->before = set_active_memcg(w->memcg);
+}
+
+static void charge_to_nobody(struct umem_worker *w)
+{
+	set_active_memcg(w->before);
+	mem_cgroup_put(w->memcg);
+}
 
 /* Between two looks at whether the owner is still there. */
 #define WATCH_TICKS	(HZ / 10)
@@ -96,6 +113,8 @@ void umem_worker_init(struct umem_worker *w)
 	timer_setup(&w->watch, watch_owner, 0);
 	w->task = NULL;
 	w->mm = NULL;
+	w->memcg = NULL;
+	w->before = NULL;
 	w->keys = 0;
 	w->stop = false;
 }
@@ -146,6 +165,7 @@ int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm)
 	w->keys = open_keys();
 	mod_timer(&w->watch, jiffies + WATCH_TICKS);
 	kthread_use_mm(mm);
+	charge_to(w, mm);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(umem_worker_enter);
@@ -158,6 +178,7 @@ void umem_worker_leave(struct umem_worker *w)
 {
 	struct mm_struct *mm = w->mm;
 
+	charge_to_nobody(w);
 	kthread_unuse_mm(mm);
 	restore_keys(w->keys);
 	timer_delete_sync(&w->watch);
