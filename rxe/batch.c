@@ -182,7 +182,8 @@ static void flush(struct urxe_batch *batch)
 	}
 	count_batch(batch, batch->ref ? batch->ref->wire_len :
 			   skb->len - headers);
-	urxe_handle_charge(batch->qp->handle, skb);
+	urxe_handle_charge(batch->qp->handle, batch->request ?
+			   URXE_SIDE_SQ : URXE_SIDE_RQ, skb);
 	batch->many = true;
 	if (batch->local)
 		to_peer(batch, skb);

@@ -156,42 +156,65 @@ struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
 	return qp;
 }
 
+/* An skb has one word for us: the handle, and in its lowest bit the side. */
+#define SIDE_BIT	1UL
+
+struct urxe_handle *urxe_handle_of(const struct sk_buff *skb)
+{
+	unsigned long word = (unsigned long)skb_shinfo(skb)->destructor_arg;
+
+	return (struct urxe_handle *)(word & ~SIDE_BIT);
+}
+
+static enum urxe_side side_of(const struct sk_buff *skb)
+{
+	return (unsigned long)skb_shinfo(skb)->destructor_arg & SIDE_BIT;
+}
+
+/* Not here and now: the stack may hold a queue's lock. */
+static void wake(struct urxe_handle *handle, enum urxe_side side)
+{
+	struct urxe_qp *qp = urxe_handle_qp(handle);
+
+	if (!qp)
+		return;
+	urxe_runner_defer(side == URXE_SIDE_SQ ? &qp->sq_runner :
+						 &qp->rq_runner);
+	urxe_qp_put(qp);
+}
+
 static void uncharge(struct sk_buff *skb)
 {
-	struct urxe_handle *handle = skb_shinfo(skb)->destructor_arg;
-	struct urxe_qp *qp;
+	struct urxe_handle *handle = urxe_handle_of(skb);
+	enum urxe_side side = side_of(skb);
 
-	atomic_sub(skb->truesize, &handle->tx_bytes);
+	atomic_sub(skb->truesize, &handle->tx_bytes[side]);
 	/* Pairs with the barrier in urxe_handle_full(). */
 	smp_mb__after_atomic();
-	if (READ_ONCE(handle->tx_wait) &&
-	    atomic_read(&handle->tx_bytes) < URXE_TX_LIMIT / 2) {
-		WRITE_ONCE(handle->tx_wait, false);
-		qp = urxe_handle_qp(handle);
-		if (qp) {
-			/* Not here: the stack may hold a queue's lock. */
-			urxe_runner_defer(&qp->sq_runner);
-			urxe_runner_defer(&qp->rq_runner);
-			urxe_qp_put(qp);
-		}
+	if (READ_ONCE(handle->tx_wait[side]) &&
+	    atomic_read(&handle->tx_bytes[side]) < URXE_TX_LIMIT / 2) {
+		WRITE_ONCE(handle->tx_wait[side], false);
+		wake(handle, side);
 	}
 	kref_put(&handle->ref, release);
 }
 
-void urxe_handle_charge(struct urxe_handle *handle, struct sk_buff *skb)
+void urxe_handle_charge(struct urxe_handle *handle, enum urxe_side side,
+			struct sk_buff *skb)
 {
 	kref_get(&handle->ref);
-	atomic_add(skb->truesize, &handle->tx_bytes);
-	skb_shinfo(skb)->destructor_arg = handle;
+	atomic_add(skb->truesize, &handle->tx_bytes[side]);
+	skb_shinfo(skb)->destructor_arg =
+		(void *)((unsigned long)handle | (side ? SIDE_BIT : 0));
 	skb->destructor = uncharge;
 }
 
-bool urxe_handle_full(struct urxe_handle *handle)
+bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side)
 {
-	if (likely(atomic_read(&handle->tx_bytes) < URXE_TX_LIMIT))
+	if (likely(atomic_read(&handle->tx_bytes[side]) < URXE_TX_LIMIT))
 		return false;
-	WRITE_ONCE(handle->tx_wait, true);
+	WRITE_ONCE(handle->tx_wait[side], true);
 	/* Either we see the bytes gone, or uncharge() sees us wait. */
 	smp_mb();
-	return atomic_read(&handle->tx_bytes) >= URXE_TX_LIMIT;
+	return atomic_read(&handle->tx_bytes[side]) >= URXE_TX_LIMIT;
 }

@@ -17,6 +17,13 @@ struct urxe_dev;
 struct urxe_mr;
 struct urxe_qp;
 
+/* Of a QP; also what an skb that it sends belongs to: requests, or responses. */
+enum urxe_side {
+	URXE_SIDE_SQ,
+	URXE_SIDE_RQ,
+	URXE_SIDES,
+};
+
 /**
  * struct urxe_handle - a QP number's entry in the table of all
  * @qpn: the number, unique in all links and namespaces but for QP 1, which each
@@ -25,8 +32,10 @@ struct urxe_qp;
  * @qp: NULL once the QP is on its way out
  * @ref: the QP's, and one for each skb under way and each window bound
  * @rcu: found by number under RCU
- * @tx_bytes: bytes given to our own network stack that it still has
- * @tx_wait: the QP waits for @tx_bytes to fall
+ * @tx_bytes: bytes that each side gave to our own network stack and that it still has.
+ *	      On one host this may be the peer's queue, where requests can wait for
+ *	      their turn behind a READ: its responses must not wait for them
+ * @tx_wait: the side waits for its @tx_bytes to fall
  */
 struct urxe_handle {
 	u32		qpn;
@@ -34,8 +43,8 @@ struct urxe_handle {
 	struct urxe_qp	*qp;
 	struct kref	ref;
 	struct rcu_head	rcu;
-	atomic_t	tx_bytes;
-	bool		tx_wait;
+	atomic_t	tx_bytes[URXE_SIDES];
+	bool		tx_wait[URXE_SIDES];
 };
 
 int urxe_handles_init(void);
@@ -88,17 +97,22 @@ void urxe_handles_break(const struct urxe_mr *mr);
 
 /**
  * urxe_handle_charge - charge @skb to the QP's handle until it is freed
+ * @side: which side sends it
  * Context: any; @skb has no owner yet.
  */
-void urxe_handle_charge(struct urxe_handle *handle, struct sk_buff *skb);
+void urxe_handle_charge(struct urxe_handle *handle, enum urxe_side side,
+			struct sk_buff *skb);
 
-/* Bytes that a QP may have waiting in our own network stack. */
+/* Whom an skb is charged to. */
+struct urxe_handle *urxe_handle_of(const struct sk_buff *skb);
+
+/* Bytes that each side of a QP may have waiting in our own network stack. */
 #define URXE_TX_LIMIT	(1 << 20)
 
 /**
- * urxe_handle_full - has the stack got enough of us?
- * When it says so, both runners of the QP are kicked once it is no longer so.
+ * urxe_handle_full - has the stack got enough of this side?
+ * When it says so, the side's runner is kicked once it is no longer so.
  */
-bool urxe_handle_full(struct urxe_handle *handle);
+bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side);
 
 #endif /* URXE_HANDLE_H */

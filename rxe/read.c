@@ -177,7 +177,7 @@ enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		return URXE_STEP_DONE;
 	urxe_batch_init(&batch, qp, ctx);
 	while (read->active && !err && ctx->budget > 0 &&
-	       !urxe_handle_full(qp->handle)) {
+	       !urxe_handle_full(qp->handle, URXE_SIDE_RQ)) {
 		ctx->budget--;
 		err = read_next(qp, &batch, ctx);
 	}

@@ -11,7 +11,7 @@
 
 struct urxe_qp *urxe_ref_sender(struct sk_buff *skb)
 {
-	struct urxe_qp *qp = urxe_handle_qp(skb_shinfo(skb)->destructor_arg);
+	struct urxe_qp *qp = urxe_handle_qp(urxe_handle_of(skb));
 
 	if (qp && (qp_state(qp) < IB_QPS_RTR || qp_state(qp) == IB_QPS_ERR)) {
 		urxe_qp_put(qp);

@@ -628,7 +628,8 @@ static enum tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 	}
 	if (wqe->kind == WQE_LOCAL)
 		return do_local(qp, wqe, ctx);
-	if (!window_open(qp, wqe) || urxe_handle_full(qp->handle))
+	if (!window_open(qp, wqe) ||
+	    urxe_handle_full(qp->handle, URXE_SIDE_SQ))
 		return TX_IDLE;
 	if (ctx->budget-- <= 0)
 		return TX_AGAIN;

@@ -17,6 +17,8 @@
 #include <linux/workqueue.h>
 #include <umem.h>
 
+#include "handle.h"
+
 struct urxe_runner;
 
 /**
@@ -38,13 +40,6 @@ struct urxe_ctx {
 	struct urxe_runner	*next;
 };
 
-/* Of a QP. Each has stream workers of its own, so that the two work side by side. */
-enum urxe_side {
-	URXE_SIDE_SQ,
-	URXE_SIDE_RQ,
-	URXE_SIDES,
-};
-
 enum urxe_step {
 	URXE_STEP_DONE,		/* nothing left until the next kick */
 	URXE_STEP_AGAIN,	/* out of budget: go on in the worker */
@@ -63,7 +58,8 @@ enum urxe_step {
  * @patience: makes these calls
  * @waits_since: jiffies, when the access began
  * @waits_for: the region it is made to, or NULL
- * @side: which stream workers take it
+ * @side: which stream workers take it: each side has its own, so that the two work
+ *	  side by side
  * @streaming: queued at those; written by the token's holder
  * @stays: on the processor that it is on, rather; likewise
  * @worker: the worker's stay in an owner's mm
