@@ -34,7 +34,8 @@ void urxe_batch_init(struct urxe_batch *batch, struct urxe_qp *qp,
 		.qp = qp,
 		.ctx = ctx,
 		.dqpn = qp->attr.dest_qp_num,
-		.gfp = ctx->may_sleep ? GFP_KERNEL : GFP_ATOMIC | __GFP_NOWARN,
+		.gfp = ctx->may_sleep && qp_is_user(qp) ?
+		       GFP_KERNEL : GFP_ATOMIC | __GFP_NOWARN,
 	};
 }
 
