@@ -228,6 +228,8 @@ static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		return;
 	}
 	urxe_complete_ready(qp);
+	if (qp_state(qp) == IB_QPS_ERR)
+		return;
 	if (positive)
 		urxe_count(qp->dev, URXE_CNT_RX_ACK);
 	else if ((syndrome & AETH_TYPE_MASK) == AETH_RNR_NAK)
@@ -320,14 +322,13 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		err = atomic_response(qp, wqe, index, pkt, ctx);
 	else
 		err = read_response(qp, wqe, index, pkt, ctx);
+	/* What is before it is answered, whatever this one has to wait for. */
+	urxe_complete_ready(qp);
 	if (err == -EAGAIN)
 		return err;
-	if (err == URXE_NO_SOURCE) {
+	if (err == URXE_NO_SOURCE)
 		refuse(qp, pkt);
-		return 0;
-	}
-	urxe_complete_ready(qp);
-	if (err)
+	else if (err)
 		urxe_req_fail(qp, err == -EBADMSG ? IB_WC_BAD_RESP_ERR :
 						    IB_WC_LOC_PROT_ERR);
 	return 0;

@@ -718,8 +718,9 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		step = urxe_complete_responses(qp, ctx);
 		if (step != URXE_STEP_DONE)
 			return step;
-		take_events(qp);
-		/* Either may have been the end of the QP. */
+		/* Either may be the end of the QP. */
+		if (qp_state(qp) != IB_QPS_ERR)
+			take_events(qp);
 		if (qp_state(qp) == IB_QPS_ERR)
 			break;
 		return transmit(qp, ctx);
