@@ -68,6 +68,7 @@ void urxe_resp_send_rnr(struct urxe_qp *qp, u8 code)
 	send_aeth(qp, &ctx, AETH_RNR_NAK | code,
 		  read->active ? psn_add(read->psn, -read->unsent) :
 				 qp->resp.psn);
+	urxe_ctx_leave_next(&ctx);
 }
 
 void urxe_send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,

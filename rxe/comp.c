@@ -388,7 +388,7 @@ enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
 			return URXE_STEP_SLEEP;
 		skb_unlink(skb, pkts);
 		consume_skb(skb);
-		if (ctx->budget <= 0)
+		if (urxe_ctx_spent(ctx))
 			return URXE_STEP_AGAIN;
 	}
 	return URXE_STEP_DONE;

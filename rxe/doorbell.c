@@ -58,14 +58,19 @@ static bool is_stream(struct urxe_qp *qp)
 	return streak > STREAM_RINGS;
 }
 
-/* With interrupts off the network stack can't be entered. */
+/*
+ * With interrupts off the network stack can't be entered. Bytes that are referred to
+ * are best copied by the caller, whose they are.
+ */
 void urxe_doorbell_ring(struct urxe_qp *qp)
 {
 	if (is_stream(qp))
 		urxe_qp_stream(qp, &qp->sq_runner);
 	else if (irqs_disabled() || in_hardirq())
 		urxe_runner_defer(&qp->sq_runner);
+	else if (qp_is_user(qp))
+		urxe_runner_kick_call(&qp->sq_runner, current->mm,
+				      READ_ONCE(qp->doorbell.refers));
 	else
-		urxe_runner_kick_call(&qp->sq_runner,
-				      qp_is_user(qp) ? current->mm : NULL);
+		urxe_runner_kick(&qp->sq_runner);
 }

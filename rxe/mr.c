@@ -511,6 +511,7 @@ bool urxe_mr_wait(struct urxe_ctx *ctx)
 		ctx->want_mm = NULL;
 		return false;
 	}
+	urxe_ctx_leave_next(ctx);
 	schedule_timeout_uninterruptible(1);
 	return true;
 }
@@ -745,6 +746,9 @@ struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 
 	if (mr->type != URXE_MR_USER || mr->umem->dmabuf)
 		return ERR_PTR(-EOPNOTSUPP);
+	/* A child of the owner's has other memory at the same address. */
+	if (!(flags & IB_MR_REREG_TRANS) && mr->umem->mm != current->mm)
+		return ERR_PTR(-EINVAL);
 	if (!close_to_windows(mr))
 		return ERR_PTR(-EBUSY);
 	if (!(flags & IB_MR_REREG_TRANS)) {

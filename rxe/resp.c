@@ -344,10 +344,11 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 			skb_unlink(skb, pkts);
 			consume_skb(skb);
 		}
-		if (ctx->budget <= 0)
+		if (urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;
 	}
-	if (step == URXE_STEP_DONE)
+	/* Also when only the turn is over: it may be what a caller waits for to ring. */
+	if (step != URXE_STEP_SLEEP && !qp->resp.read.active)
 		urxe_send_ack(qp, ctx);
 	return step;
 }

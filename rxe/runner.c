@@ -18,6 +18,11 @@
 #define BUDGET_INLINE	512
 #define BUDGET_WORKER	4096
 
+/* For how long a caller waits for a worker to step aside. */
+#define CLAIM_TICKS	1
+/* For how long a worker that has stepped aside lets him do. */
+#define ASIDE_US	50
+
 /* Between two looks at an access that waits for a page. */
 #define PATIENCE_TICKS	(DIV_ROUND_UP(HZ, 250) + 1)
 
@@ -36,11 +41,24 @@ static bool take_or_tell(struct urxe_runner *runner)
 	return !(old & RUN_BUSY);
 }
 
+/* For somebody who wants the token as it is: what is left is his to do. */
+static void give_up(struct urxe_runner *runner)
+{
+	/* Pairs with cmpxchg() in take_or_tell(): he sees all that we have done. */
+	smp_store_release(&runner->state, 0);
+	wake_up_all(&runner->idle);
+}
+
 /* Likewise, unless somebody wants to keep it. */
 static bool take(struct urxe_runner *runner, bool stays)
 {
-	if (READ_ONCE(runner->stopping) || !take_or_tell(runner))
+	if (!take_or_tell(runner))
 		return false;
+	/* Only now: the note, had it been one, is what start() goes by. */
+	if (READ_ONCE(runner->stopping)) {
+		give_up(runner);
+		return false;
+	}
 	runner->stays = stays;
 	return true;
 }
@@ -76,24 +94,38 @@ static void hand_over(struct urxe_runner *runner, struct mm_struct *mm)
 	if (mm)
 		mmgrab(mm);
 	runner->mm = mm;
-	runner->streaming = false;
 	queue_work(runner->wq, &runner->work);
 }
 
 /* Likewise a stream worker. */
 static void hand_to_stream(struct urxe_runner *runner)
 {
-	runner->mm = NULL;
-	runner->streaming = true;
-	queue_work(runner->stays ? nearby : streams[runner->side],
-		   &runner->work);
+	if (runner->stays)
+		queue_work(nearby, &runner->nearby);
+	else
+		queue_work(streams[runner->side], &runner->stream);
 }
 
-/* Somebody wants the token for good: what is left stays for his start(). */
-static void give_up(struct urxe_runner *runner)
+/* A worker that runs what a caller would; of one runner in a turn. */
+static bool may_step_aside(const struct urxe_runner *runner,
+			   const struct urxe_ctx *ctx)
 {
-	WRITE_ONCE(runner->state, 0);
-	wake_up_all(&runner->idle);
+	return ctx->yields && !ctx->aside && READ_ONCE(runner->claimed);
+}
+
+/* The step is not over, and its end is not for this turn. */
+static void pass_on(struct urxe_runner *runner, struct urxe_ctx *ctx,
+		    enum urxe_step step)
+{
+	if (step == URXE_STEP_AGAIN && may_step_aside(runner, ctx)) {
+		ctx->aside = runner;
+		WRITE_ONCE(runner->claimed, false);
+		give_up(runner);
+	} else if (step == URXE_STEP_AGAIN && !ctx->mm) {
+		hand_to_stream(runner);
+	} else {
+		hand_over(runner, ctx->want_mm ?: ctx->mm);
+	}
 }
 
 /* Run with the token held until it is put down or handed over. */
@@ -109,15 +141,44 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 			give_up(runner);
 			return;
 		}
-		if (step == URXE_STEP_AGAIN && !ctx->mm) {
-			hand_to_stream(runner);
-			return;
-		}
 		if (step != URXE_STEP_DONE) {
-			hand_over(runner, ctx->want_mm ?: ctx->mm);
+			pass_on(runner, ctx, step);
 			return;
 		}
 	} while (!put_down(runner));
+}
+
+/* Leave it to a worker, in the mm where it would have been done. */
+static void defer(struct urxe_runner *runner, struct mm_struct *mm)
+{
+	if (take(runner, false))
+		hand_over(runner, mm);
+}
+
+/* Whether to wait any longer for a worker that has the token. */
+static bool settled(struct urxe_runner *runner, bool *took)
+{
+	*took = take_here(runner);
+	return *took || READ_ONCE(runner->stopping) ||
+	       READ_ONCE(runner->waits_for);
+}
+
+/* A worker steps aside after the packet at hand, if it does not wait for a page. */
+static bool claim(struct urxe_runner *runner)
+{
+	bool took;
+
+	WRITE_ONCE(runner->claimed, true);
+	wait_event_timeout(runner->idle, settled(runner, &took), CLAIM_TICKS);
+	if (took)
+		WRITE_ONCE(runner->claimed, false);
+	return took;
+}
+
+static void try_run(struct urxe_runner *runner, struct urxe_ctx *ctx)
+{
+	if (take_here(runner) || (ctx->claims && claim(runner)))
+		run(runner, ctx);
 }
 
 /*
@@ -126,17 +187,43 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
  */
 static void run_next(struct urxe_ctx *ctx)
 {
-	struct urxe_runner *runner;
+	struct urxe_runner *runner, *aside;
 
 	ctx->may_sleep = false;
 	while ((runner = ctx->next)) {
 		ctx->next = NULL;
-		if (ctx->budget <= 0)
-			urxe_runner_defer(runner);
-		else if (take_here(runner))
-			run(runner, ctx);
-		runner->put(runner);
+		aside = ctx->aside;
+		if (runner == aside)
+			;	/* come_back() sees to it */
+		else if (ctx->budget <= 0)
+			defer(runner, ctx->mm);
+		else
+			try_run(runner, ctx);
+		if (ctx->aside == aside)
+			runner->put(runner);
 	}
+}
+
+/* The caller has the token, or had it; or something kept him, and it is ours again. */
+static void come_back(const struct urxe_ctx *ctx)
+{
+	usleep_range(ASIDE_US, 2 * ASIDE_US);
+	defer(ctx->aside, ctx->mm);
+}
+
+/* What a worker of any kind does with the token that it has been handed. */
+static void run_handed(struct urxe_runner *runner, struct urxe_ctx *ctx)
+{
+	struct urxe_runner *own;
+
+	ctx->yields = true;
+	run(runner, ctx);
+	own = ctx->aside;
+	run_next(ctx);
+	if (ctx->aside)
+		come_back(ctx);
+	if (ctx->aside != own)
+		ctx->aside->put(ctx->aside);
 }
 
 static void run_worker(struct work_struct *work)
@@ -144,20 +231,33 @@ static void run_worker(struct work_struct *work)
 	struct urxe_runner *runner =
 		container_of(work, struct urxe_runner, work);
 	struct urxe_ctx ctx = {
-		.may_sleep = !runner->streaming,
-		.budget = runner->streaming ? BUDGET_INLINE : BUDGET_WORKER,
+		.may_sleep = true,
+		.budget = BUDGET_WORKER,
 		.mm = runner->mm,
 	};
 	bool inside;
 
 	/* A dead mm is not entered: it is the access that fails, then. */
 	inside = ctx.mm && !umem_worker_enter(&runner->worker, ctx.mm);
-	run(runner, &ctx);
-	run_next(&ctx);
+	run_handed(runner, &ctx);
 	if (inside)
 		umem_worker_leave(&runner->worker);
 	if (ctx.mm)
 		mmdrop(ctx.mm);
+}
+
+static void run_stream(struct work_struct *work)
+{
+	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
+
+	run_handed(container_of(work, struct urxe_runner, stream), &ctx);
+}
+
+static void run_nearby(struct work_struct *work)
+{
+	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
+
+	run_handed(container_of(work, struct urxe_runner, nearby), &ctx);
 }
 
 /* The worker deletes the timer before it goes on: it waits when this runs. */
@@ -176,6 +276,8 @@ void urxe_ctx_begin_wait(struct urxe_ctx *ctx, const void *what)
 
 	if (!ctx->may_sleep)
 		return;
+	/* Nobody else is to wait for this page. */
+	urxe_ctx_leave_next(ctx);
 	WRITE_ONCE(runner->waits_for, what);
 	if (!runner->on_wait)
 		return;
@@ -256,33 +358,36 @@ void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
 {
 	runner->state = 0;
 	runner->stopping = false;
+	runner->claimed = false;
 	runner->step = step;
 	runner->put = put;
 	runner->on_wait = on_wait;
 	timer_setup(&runner->patience, on_patience, 0);
 	runner->mm = NULL;
 	runner->side = side;
-	runner->streaming = false;
 	runner->stays = false;
 	runner->wq = wq;
 	umem_worker_init(&runner->worker);
 	INIT_WORK(&runner->work, run_worker);
+	INIT_WORK(&runner->stream, run_stream);
+	INIT_WORK(&runner->nearby, run_nearby);
 	init_waitqueue_head(&runner->idle);
 }
 
-void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm)
+void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm,
+			   bool claims)
 {
-	struct urxe_ctx ctx = { .budget = BUDGET_INLINE, .mm = mm };
+	struct urxe_ctx ctx = {
+		.claims = claims, .budget = BUDGET_INLINE, .mm = mm,
+	};
 
-	if (!take_here(runner))
-		return;
-	run(runner, &ctx);
+	try_run(runner, &ctx);
 	run_next(&ctx);
 }
 
 void urxe_runner_kick(struct urxe_runner *runner)
 {
-	urxe_runner_kick_call(runner, NULL);
+	urxe_runner_kick_call(runner, NULL, false);
 }
 
 void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner)
@@ -297,8 +402,16 @@ void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner)
 
 void urxe_runner_defer(struct urxe_runner *runner)
 {
-	if (take(runner, false))
-		hand_over(runner, NULL);
+	defer(runner, NULL);
+}
+
+void urxe_ctx_leave_next(struct urxe_ctx *ctx)
+{
+	if (!ctx->next)
+		return;
+	urxe_runner_defer(ctx->next);
+	ctx->next->put(ctx->next);
+	ctx->next = NULL;
 }
 
 bool urxe_runner_stream(struct urxe_runner *runner)
@@ -314,8 +427,10 @@ void urxe_runner_stop(struct urxe_runner *runner)
 	WRITE_ONCE(runner->stopping, true);
 	umem_worker_interrupt(&runner->worker);
 	wait_event(runner->idle, take_or_tell(runner));
-	/* The worker may have put the token down and still be on its way out. */
+	/* A worker may have put the token down and still be on its way out. */
 	flush_work(&runner->work);
+	flush_work(&runner->stream);
+	flush_work(&runner->nearby);
 }
 
 void urxe_runner_start(struct urxe_runner *runner)

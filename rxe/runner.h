@@ -24,20 +24,28 @@ struct urxe_runner;
 /**
  * struct urxe_ctx - in what context a step runs, and what it wants
  * @may_sleep: in the worker, with @mm entered (if not NULL)
- * @budget: units of work (about one packet each) left in this turn
- * @mm: the mm that the worker entered, or tried to and found dead
+ * @claims: of a caller who would do himself what a worker has begun
+ * @yields: of a worker, which leaves it to him
+ * @budget: units of work (about one packet each) left in this turn; see
+ *	    urxe_ctx_spent()
+ * @mm: the caller's; or which the worker entered, or tried to and found dead
  * @want_mm: set by the step before URXE_STEP_SLEEP: whose memory it needs
  * @runner: who runs
  * @next: a runner that this step has given something to do; see
  *	  urxe_runner_kick_next(). With a reference that its @put gives back
+ * @aside: one that a worker has left to whoever claims it; likewise, unless it is
+ *	   the worker's own
  */
 struct urxe_ctx {
 	bool			may_sleep;
+	bool			claims;
+	bool			yields;
 	int			budget;
 	struct mm_struct	*mm;
 	struct mm_struct	*want_mm;
 	struct urxe_runner	*runner;
 	struct urxe_runner	*next;
+	struct urxe_runner	*aside;
 };
 
 enum urxe_step {
@@ -50,6 +58,7 @@ enum urxe_step {
  * struct urxe_runner - the token and the worker behind it
  * @state: RUN_* bits
  * @stopping: somebody waits for the token to keep it; steps are cut short
+ * @claimed: a caller found the token taken, and waits a moment for it
  * @step: works until nothing is left, the budget is used, or it must sleep
  * @put: gives back a reference on what the runner is part of
  * @on_wait: may be NULL; called by the worker, with @waited 0, before an access that
@@ -60,18 +69,21 @@ enum urxe_step {
  * @waits_for: the region it is made to, or NULL
  * @side: which stream workers take it: each side has its own, so that the two work
  *	  side by side
- * @streaming: queued at those; written by the token's holder
- * @stays: on the processor that it is on, rather; likewise
+ * @stays: on the processor that it is on, rather; written by the token's holder
  * @worker: the worker's stay in an owner's mm
  * @mm: which mm; written by the token's holder; held by mmgrab() from the
  *	hand-over until the worker is done with it
- * @work: queued while the worker has the token
- * @wq: where
+ * @work: queued on @wq while the worker has the token
+ * @wq: of workers that may wait for a page
+ * @stream: queued likewise on the side's stream workers
+ * @nearby: or on those that stay. Each of the three has its one workqueue, which is
+ *	    what makes it run in one place at a time, and flush_work() find it
  * @idle: woken when the token is put down and somebody waits for it
  */
 struct urxe_runner {
 	unsigned long		state;
 	bool			stopping;
+	bool			claimed;
 	enum urxe_step		(*step)(struct urxe_runner *runner,
 					struct urxe_ctx *ctx);
 	void			(*put)(struct urxe_runner *runner);
@@ -81,12 +93,13 @@ struct urxe_runner {
 	unsigned long		waits_since;
 	const void		*waits_for;
 	enum urxe_side		side;
-	bool			streaming;
 	bool			stays;
 	struct umem_worker	worker;
 	struct mm_struct	*mm;
 	struct work_struct	work;
 	struct workqueue_struct	*wq;
+	struct work_struct	stream;
+	struct work_struct	nearby;
 	wait_queue_head_t	idle;
 };
 
@@ -121,8 +134,11 @@ void urxe_runner_kick(struct urxe_runner *runner);
 /**
  * urxe_runner_kick_call - likewise, from a system call
  * @mm: of the caller, which is where a worker should go on; may be NULL
+ * @claims: the caller is the one to do it, and may sleep: a worker that is at it already
+ *	    is to let go of it
  */
-void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm);
+void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm,
+			   bool claims);
 
 /**
  * urxe_runner_kick_next - there is something to do for another runner
@@ -134,6 +150,13 @@ void urxe_runner_kick_call(struct urxe_runner *runner, struct mm_struct *mm);
  * other's token held. What the budget does not suffice for a worker does.
  */
 void urxe_runner_kick_next(struct urxe_ctx *ctx, struct urxe_runner *runner);
+
+/**
+ * urxe_ctx_leave_next - leave what has been kicked to a worker
+ * @ctx: of somebody who sends, and runs no step: a timer
+ * Context: any.
+ */
+void urxe_ctx_leave_next(struct urxe_ctx *ctx);
 
 /**
  * urxe_runner_defer - there is something to do, but not in this context
@@ -161,6 +184,13 @@ void urxe_runner_stop(struct urxe_runner *runner);
 
 /* Give the token back, and run what was left meanwhile. Process context. */
 void urxe_runner_start(struct urxe_runner *runner);
+
+/* True when the step should end with URXE_STEP_AGAIN: it is somebody else's turn. */
+static inline bool urxe_ctx_spent(const struct urxe_ctx *ctx)
+{
+	return ctx->budget <= 0 ||
+	       (ctx->yields && READ_ONCE(ctx->runner->claimed));
+}
 
 /**
  * urxe_ctx_begin_wait, urxe_ctx_end_wait - around an access that may have to wait for
