@@ -9,6 +9,7 @@
 #include <linux/completion.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <umem.h>
 
 #include "advise.h"
 

@@ -6,13 +6,14 @@
  * @una_psn is always in the first WQE that is not done, so that an answer to any
  * later PSN says how far the peer got, or that an answer went missing.
  */
+#include "access.h"
 #include "cnp.h"
 #include "counters.h"
-#include "mr.h"
 #include "pkt.h"
 #include "ref.h"
 #include "req.h"
 #include "run.h"
+#include "sg.h"
 
 static const u8 wc_opcodes[] = {
 	[IB_WR_RDMA_WRITE]		= IB_WC_RDMA_WRITE,

@@ -3,6 +3,7 @@
  * The responder does what a request asks for: once its packet is the one expected,
  * and permitted.
  */
+#include "access.h"
 #include "mr.h"
 #include "opcode.h"
 #include "ref.h"

@@ -8,8 +8,10 @@
  */
 #include <linux/mm.h>
 
+#include "fast.h"
 #include "mr.h"
 #include "qp.h"
+#include "reg.h"
 
 static struct urxe_pages *pages_alloc(u32 max)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * Memory regions: keys, access rights, and the way to the bytes.
+ * Memory regions: keys, who may use them for what, and how long.
  *
  * A key is the region's index in the link's table, shifted by 8, and a byte
  * that changes from use to use. lkey and rkey are the same number. Memory windows
@@ -10,29 +10,19 @@
 #define URXE_MR_H
 
 #include <linux/kref.h>
-#include <umem.h>
 
-#include "runner.h"
 #include "urxe.h"
-
-/*
- * The rights a region may carry. Every region pages on demand, over pages of any
- * size; the optional ones have no effect here.
- */
-#define URXE_MR_ACCESS	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |	\
-			 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |	\
-			 IB_ACCESS_MW_BIND | IB_ACCESS_FLUSH_GLOBAL |		\
-			 IB_ACCESS_ON_DEMAND | IB_ACCESS_HUGETLB |		\
-			 IB_ACCESS_OPTIONAL)
 
 #define URXE_REMOTE_ACCESS	(IB_ACCESS_REMOTE_WRITE |			\
 				 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC)
 
 #define KEY_INDEX(key)	((key) >> 8)
 
+struct umem;
+struct urxe_ctx;
 struct urxe_mw;
+struct urxe_pages;
 struct urxe_qp;
-struct urxe_wqe;
 
 enum urxe_mr_type {
 	URXE_MR_DMA,		/* kernel: all memory, address is the pointer */
@@ -96,22 +86,6 @@ struct urxe_mr {
 	struct urxe_mw		*window;
 };
 
-/**
- * struct urxe_pages - the memory of a fast registration
- * @length: bytes
- * @size: bytes of each page
- * @num: used in @addr
- * @max: room in @addr
- * @addr: kernel addresses
- */
-struct urxe_pages {
-	u64	length;
-	u32	size;
-	u32	num;
-	u32	max;
-	u64	addr[] __counted_by(max);
-};
-
 static inline struct urxe_mr *to_umr(struct ib_mr *ibmr)
 {
 	return container_of(ibmr, struct urxe_mr, ibmr);
@@ -151,67 +125,6 @@ void urxe_mr_put(struct urxe_mr *mr);
 bool urxe_mr_is_current(const struct urxe_mr *mr);
 
 /**
- * urxe_mr_read, urxe_mr_write - copy out of, or into, a region
- * @mr: from urxe_mr_get() for at least this range
- * @ctx: where the caller runs
- * Return: 0; -EAGAIN when the step has to end and be done again in the worker;
- * -EFAULT when the memory is not there any more.
- */
-int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
-		 struct urxe_ctx *ctx);
-int urxe_mr_write(struct urxe_mr *mr, u64 va, const void *src, u32 len,
-		  struct urxe_ctx *ctx);
-
-/* The source of a copy can't be reached from here, or is not there any more. */
-#define URXE_NO_SOURCE	(-ESTALE)
-
-/**
- * urxe_mr_move - copy from one region into another, once if possible
- * @dst: from urxe_mr_get() for at least this range
- * @dva: where to
- * @src: likewise, where from
- * @sva: likewise
- * @ctx: where the caller runs; neither region's memory is faulted in
- * Return: 0; -EAGAIN when @dst can't be reached without waiting; -EFAULT;
- * URXE_NO_SOURCE.
- */
-int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
-		 u32 len, struct urxe_ctx *ctx);
-
-/* One atomic operation on the 8 aligned bytes at @va; likewise. */
-int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
-		   u64 b, u64 *old, struct urxe_ctx *ctx);
-
-/**
- * urxe_sg_read, urxe_sg_write - copy out of, or into, a gather list
- * @ibpd: whose keys the list may use
- * @sge: the list, a private copy
- * @num: entries in it
- * @off: offset in the bytes of the list; @off + @len is not beyond its length
- * Return: as urxe_mr_read(), and -EFAULT for a key that does not allow it.
- */
-int urxe_sg_read(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
-		 u32 off, void *dst, u32 len, struct urxe_ctx *ctx);
-int urxe_sg_write(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
-		  u32 off, const void *src, u32 len, struct urxe_ctx *ctx);
-
-/**
- * urxe_sg_move - copy from a region into a gather list, once if possible
- * Return: as urxe_mr_move().
- */
-int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
-		 u32 off, struct urxe_mr *src, u64 sva, u32 len,
-		 struct urxe_ctx *ctx);
-
-/**
- * urxe_sg_at_hand - could the bytes of a gather list be read here, without waiting?
- * @access: rights needed besides local reading
- * A hint; see umem_at_hand().
- */
-bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
-		     u32 off, u32 len, int access);
-
-/**
  * urxe_mr_invalidate - have a key be of no use any more
  * @qp: where the work request, or the message, was posted to
  * @remote: it is a peer's message
@@ -224,34 +137,7 @@ bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 int urxe_mr_invalidate(const struct urxe_qp *qp, u32 key, bool remote,
 		       struct urxe_ctx *ctx);
 
-/**
- * urxe_mr_fast_reg - register what the consumer has mapped last (IB_WR_REG_MR)
- *
- * The new key's index is that of the region. Its address is the one that the
- * consumer, who may have changed it, had in @wqe's region when he posted.
- * Return: likewise.
- */
-int urxe_mr_fast_reg(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
-		     struct urxe_ctx *ctx);
-
-struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access);
-struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
-			       u64 iova, int access, URXE_DMAH_ARG
-			       struct ib_udata *udata);
-struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
-				 u64 length, u64 iova, int access,
-				 struct ib_pd *pd, struct ib_udata *udata);
-struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
-				      u64 length, u64 iova, int fd, int access,
-				      URXE_DMAH_ARG
-				      struct compat_dmabuf_attrs *attrs);
-int urxe_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata);
-struct ib_mr *urxe_alloc_mr(struct ib_pd *ibpd, enum ib_mr_type type,
-			    u32 max_num_sg);
-int urxe_map_mr_sg(struct ib_mr *ibmr, struct scatterlist *sg, int sg_nents,
-		   unsigned int *sg_offset);
-
-/* --- what mr.c, fast.c and mw.c share ----------------------------------- */
+/* --- what reg.c, fast.c and mw.c share ---------------------------------- */
 
 /* Return: zeroed but for its head and one reference, the table's; NULL. May sleep. */
 struct urxe_mr *urxe_mr_alloc(struct ib_pd *ibpd, enum urxe_mr_type type,
@@ -260,15 +146,11 @@ struct urxe_mr *urxe_mr_alloc(struct ib_pd *ibpd, enum urxe_mr_type type,
 /* Give @mr an index, and with it a key; it can be found from then on. */
 int urxe_mr_publish(struct urxe_mr *mr);
 
-/* The last step of every way to make a region. On failure it is freed. */
-struct ib_mr *urxe_mr_finish(struct urxe_mr *mr);
-
 /* It can't be found any more, and nobody uses it. May sleep. */
 void urxe_mr_withdraw(struct urxe_mr *mr);
 
-/* Free the struct itself, or what urxe_pages_alloc() made (NULL is allowed). */
+/* Free the struct itself. */
 void urxe_mr_free(struct urxe_mr *mr);
-void urxe_pages_free(struct urxe_pages *pages);
 
 /* What has this key's index, whatever its state; with a reference, or NULL. */
 struct urxe_mr *urxe_mr_find(struct urxe_dev *dev, u32 key);

@@ -6,10 +6,12 @@
 #include <linux/ipv6.h>
 #include <net/ipv6.h>
 
-#include "mr.h"
+#include "access.h"
 #include "pkt.h"
 #include "psn.h"
 #include "ref.h"
+#include "runner.h"
+#include "sg.h"
 
 /* As urxe_skb_piece(), of an skb without those chained to it; moves @off on. */
 static const void *own_piece(const struct sk_buff *skb, u32 *off, u32 *len)

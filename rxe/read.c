@@ -2,11 +2,13 @@
 /*
  * READ responses, and what it takes to answer a READ or an atomic again.
  */
+#include "access.h"
 #include "batch.h"
 #include "mr.h"
 #include "opcode.h"
 #include "ref.h"
 #include "resp.h"
+#include "sg.h"
 
 void urxe_res_remember(struct urxe_qp *qp, const struct urxe_rd_res *res)
 {

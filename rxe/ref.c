@@ -3,11 +3,13 @@
  * Payload by reference. The sender is held only for copies that do not sleep, so
  * its destruction never waits for the receiver's page faults.
  */
+#include "access.h"
 #include "frag.h"
 #include "handle.h"
 #include "mr.h"
 #include "qp.h"
 #include "ref.h"
+#include "sg.h"
 
 struct urxe_qp *urxe_ref_sender(struct sk_buff *skb)
 {

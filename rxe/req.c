@@ -7,12 +7,14 @@
  */
 #include "batch.h"
 #include "counters.h"
+#include "fast.h"
 #include "mr.h"
 #include "mw.h"
 #include "opcode.h"
 #include "ref.h"
 #include "req.h"
 #include "rnr.h"
+#include "sg.h"
 #include "trace.h"
 #include "ud.h"
 

@@ -8,9 +8,9 @@
  * acknowledgment. A step either leaves the packet as it was (-EAGAIN: the worker
  * does it again) or is done with it.
  */
+#include "access.h"
 #include "cnp.h"
 #include "counters.h"
-#include "mr.h"
 #include "opcode.h"
 #include "ref.h"
 #include "resp.h"

@@ -4,6 +4,7 @@
  */
 #include <net/netlink.h>
 #include <rdma/restrack.h>
+#include <umem.h>
 
 #include "cq.h"
 #include "mr.h"

@@ -17,10 +17,10 @@
 
 #include "batch.h"
 #include "counters.h"
-#include "mr.h"
 #include "ns.h"
 #include "resp.h"
 #include "run.h"
+#include "sg.h"
 #include "ud.h"
 
 /* A datagram's Q_Key with this bit is the sending QP's own. */

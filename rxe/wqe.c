@@ -4,7 +4,6 @@
  */
 #include <linux/mm.h>
 
-#include "mr.h"
 #include "opcode.h"
 #include "wqe.h"
 

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * Gather lists: bytes here and there, as if they stood together.
+ *
+ * An entry's key is held while its own bytes are moved, and no longer: who ends it
+ * does not wait for the rest of the list.
+ */
+#ifndef URXE_SG_H
+#define URXE_SG_H
+
+#include <linux/types.h>
+
+struct ib_pd;
+struct rxe_sge;
+struct urxe_ctx;
+struct urxe_mr;
+
+/**
+ * urxe_sg_read, urxe_sg_write - copy out of, or into, a gather list
+ * @ibpd: whose keys the list may use
+ * @sge: the list, a private copy
+ * @num: entries in it
+ * @off: offset in the bytes of the list; @off + @len is not beyond its length
+ * Return: as urxe_mr_read(), and -EFAULT for a key that does not allow it.
+ */
+int urxe_sg_read(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		 u32 off, void *dst, u32 len, struct urxe_ctx *ctx);
+int urxe_sg_write(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		  u32 off, const void *src, u32 len, struct urxe_ctx *ctx);
+
+/**
+ * urxe_sg_move - copy from a region into a gather list, once if possible
+ * Return: as urxe_mr_move().
+ */
+int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		 u32 off, struct urxe_mr *src, u64 sva, u32 len,
+		 struct urxe_ctx *ctx);
+
+/**
+ * urxe_sg_at_hand - could the bytes of a gather list be read here, without waiting?
+ * @access: rights needed besides local reading
+ * A hint; see umem_at_hand().
+ */
+bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
+		     u32 off, u32 len, int access);
+
+#endif /* URXE_SG_H */
