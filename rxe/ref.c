@@ -24,15 +24,15 @@ struct urxe_qp *urxe_ref_sender(struct sk_buff *skb)
 
 /* Part of a packet's payload, in one entry of its reference. */
 static int move_part(struct ib_pd *from, const struct urxe_ref *ref,
-		     const struct rxe_sge *sge, u32 off, u32 len,
+		     const struct urxe_sg_place *at, u32 len,
 		     const struct urxe_sink *sink, u32 done,
 		     struct urxe_ctx *ctx)
 {
-	u64 sva = sge->addr + off;
+	u64 sva = at->sge->addr + at->off;
 	struct urxe_mr *src;
 	int err;
 
-	src = urxe_mr_get(from, sge->lkey, ref->access, sva, len);
+	src = urxe_mr_get(from, at->sge->lkey, ref->access, sva, len);
 	if (!src)
 		return URXE_NO_SOURCE;
 	if (sink->mr)
@@ -49,22 +49,16 @@ static int move_all(struct ib_pd *from, const struct urxe_pkt *pkt,
 		    const struct urxe_sink *sink, struct urxe_ctx *ctx)
 {
 	const struct urxe_ref *ref = pkt->ref;
-	const struct rxe_sge *sge = ref->sge;
-	u32 off = ref->off + pkt->skip;
+	struct urxe_sg_place at = { ref->sge, ref->num_sge,
+				    ref->off + pkt->skip };
 	u32 part, done;
 	int err = 0;
 
-	for (done = 0; !err && done < pkt->len; sge++) {
-		if (sge == ref->sge + ref->num_sge)
+	for (done = 0; !err && done < pkt->len; done += part, at.off += part) {
+		part = urxe_sg_part(&at, pkt->len - done);
+		if (!part)
 			return URXE_NO_SOURCE;
-		if (off >= sge->length) {
-			off -= sge->length;
-			continue;
-		}
-		part = min(pkt->len - done, sge->length - off);
-		err = move_part(from, ref, sge, off, part, sink, done, ctx);
-		done += part;
-		off = 0;
+		err = move_part(from, ref, &at, part, sink, done, ctx);
 	}
 	return err;
 }

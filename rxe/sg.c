@@ -28,16 +28,16 @@ static int mr_transfer(struct urxe_mr *mr, u64 va, const struct far_end *far,
 }
 
 /* One entry's part of a transfer. */
-static int sge_transfer(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
+static int sge_transfer(struct ib_pd *ibpd, const struct urxe_sg_place *at,
 			const struct far_end *far, u32 done, u32 len,
 			struct urxe_ctx *ctx)
 {
 	int access = far->dst ? 0 : IB_ACCESS_LOCAL_WRITE;
-	u64 va = sge->addr + off;
+	u64 va = at->sge->addr + at->off;
 	struct urxe_mr *mr;
 	int err;
 
-	mr = urxe_mr_get(ibpd, sge->lkey, access, va, len);
+	mr = urxe_mr_get(ibpd, at->sge->lkey, access, va, len);
 	if (!mr)
 		return -EFAULT;
 	err = mr_transfer(mr, va, far, done, len, ctx);
@@ -49,22 +49,17 @@ static int sg_transfer(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		       u32 off, const struct far_end *far, u32 len,
 		       struct urxe_ctx *ctx)
 {
-	u32 part, done = 0;
-	int err;
+	struct urxe_sg_place at = { sge, num, off };
+	u32 part, done;
+	int err = 0;
 
-	for (; len > done && num; num--, sge++) {
-		if (off >= sge->length) {
-			off -= sge->length;
-			continue;
-		}
-		part = min(len - done, sge->length - off);
-		err = sge_transfer(ibpd, sge, off, far, done, part, ctx);
-		if (err)
-			return err;
-		done += part;
-		off = 0;
+	for (done = 0; !err && done < len; done += part, at.off += part) {
+		part = urxe_sg_part(&at, len - done);
+		if (!part)
+			return -EFAULT;
+		err = sge_transfer(ibpd, &at, far, done, part, ctx);
 	}
-	return len > done ? -EFAULT : 0;
+	return err;
 }
 
 int urxe_sg_read(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
@@ -92,14 +87,14 @@ int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 	return sg_transfer(ibpd, sge, num, off, &far, len, ctx);
 }
 
-static bool sge_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
+static bool sge_at_hand(struct ib_pd *ibpd, const struct urxe_sg_place *at,
 			u32 len, int access)
 {
-	u64 va = sge->addr + off;
+	u64 va = at->sge->addr + at->off;
 	struct urxe_mr *mr;
 	bool there;
 
-	mr = urxe_mr_get(ibpd, sge->lkey, access, va, len);
+	mr = urxe_mr_get(ibpd, at->sge->lkey, access, va, len);
 	if (!mr)
 		return false;
 	there = urxe_mr_at_hand(mr, va, len);
@@ -110,18 +105,13 @@ static bool sge_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 off,
 bool urxe_sg_at_hand(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		     u32 off, u32 len, int access)
 {
+	struct urxe_sg_place at = { sge, num, off };
 	u32 part;
 
-	for (; len && num; num--, sge++) {
-		if (off >= sge->length) {
-			off -= sge->length;
-			continue;
-		}
-		part = min(len, sge->length - off);
-		if (!sge_at_hand(ibpd, sge, off, part, access))
+	for (; len; len -= part, at.off += part) {
+		part = urxe_sg_part(&at, len);
+		if (!part || !sge_at_hand(ibpd, &at, part, access))
 			return false;
-		len -= part;
-		off = 0;
 	}
-	return !len;
+	return true;
 }

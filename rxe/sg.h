@@ -8,12 +8,33 @@
 #ifndef URXE_SG_H
 #define URXE_SG_H
 
-#include <linux/types.h>
+#include <linux/minmax.h>
+#include <rdma/rdma_user_rxe.h>
 
 struct ib_pd;
-struct rxe_sge;
 struct urxe_ctx;
 struct urxe_mr;
+
+/* A place in a gather list: byte @off of the @num entries from @sge on. */
+struct urxe_sg_place {
+	const struct rxe_sge	*sge;
+	u32			num;
+	u32			off;
+};
+
+/*
+ * How many bytes, up to @len, stand together there, in what is then @at's first entry;
+ * 0 at the end of the list. Who is done with them adds them to @off.
+ */
+static inline u32 urxe_sg_part(struct urxe_sg_place *at, u32 len)
+{
+	for (; at->num; at->num--, at->sge++) {
+		if (at->off < at->sge->length)
+			return min(len, at->sge->length - at->off);
+		at->off -= at->sge->length;
+	}
+	return 0;
+}
 
 /**
  * urxe_sg_read, urxe_sg_write - copy out of, or into, a gather list
