@@ -8,6 +8,7 @@
  */
 #include "access.h"
 #include "cnp.h"
+#include "comp.h"
 #include "counters.h"
 #include "pkt.h"
 #include "ref.h"

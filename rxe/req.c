@@ -6,6 +6,7 @@
  * is setting @send_psn back: no progress is kept anywhere else.
  */
 #include "batch.h"
+#include "comp.h"
 #include "counters.h"
 #include "fast.h"
 #include "mr.h"

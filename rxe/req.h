@@ -35,26 +35,7 @@ void urxe_req_rewind(struct urxe_qp *qp);
  */
 void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause);
 
-/* The oldest WQE can't be completed but with @status. */
-void urxe_req_fail(struct urxe_qp *qp, enum ib_wc_status status);
-
 /* Hold still for as long as an RNR NAK's timer code says. */
 void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code);
-
-/**
- * urxe_complete_ready - complete what is done, in order
- * An error ends it, and the QP.
- */
-void urxe_complete_ready(struct urxe_qp *qp);
-
-/**
- * urxe_complete_responses - work on what the peer has answered
- * Return: URXE_STEP_DONE when the queue is empty, or as a step.
- */
-enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
-				       struct urxe_ctx *ctx);
-
-/* All that is posted completes with IB_WC_WR_FLUSH_ERR. */
-void urxe_flush_sq(struct urxe_qp *qp);
 
 #endif /* URXE_REQ_H */
