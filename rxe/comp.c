@@ -11,8 +11,10 @@
 #include "comp.h"
 #include "counters.h"
 #include "pkt.h"
+#include "qp.h"
 #include "ref.h"
 #include "req.h"
+#include "retry.h"
 #include "run.h"
 #include "sg.h"
 

@@ -11,6 +11,7 @@
 #include "counters.h"
 #include "opcode.h"
 #include "qp.h"
+#include "retry.h"
 #include "slow.h"
 #include "trace.h"
 

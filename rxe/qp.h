@@ -3,7 +3,7 @@
  * Queue pairs.
  *
  * A QP has two sides, each one state machine behind one runner:
- *	SQ side		requester (req.c) and completer (comp.c)
+ *	SQ side		requester (req.c, retry.c) and completer (comp.c)
  *	RQ side		responder (resp.c)
  * The fields of a side are guarded by its runner's token. What both sides read
  * (attributes, path, MTU) is changed only while both runners are stopped.
@@ -305,7 +305,6 @@ int urxe_post_recv(struct ib_qp *ibqp, const struct ib_recv_wr *wr,
 enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx);
 void urxe_req_init(struct urxe_qp *qp);
 void urxe_req_reset(struct urxe_qp *qp);
-void urxe_req_stop_timers(struct urxe_qp *qp);
 
 /* resp.c: the step of the RQ side */
 enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * Between requester and completer, both run with the SQ side's token held.
+ * Between the parts of the requester, all run with the SQ side's token held:
+ *	req.c		what goes on the wire next, and when: the step
+ *	retry.c		going back, and the timers that ask for it
+ *	comp.c		the completer, which knows how far the peer got
  */
 #ifndef URXE_REQ_H
 #define URXE_REQ_H
@@ -12,30 +15,5 @@ static inline u32 req_dist(const struct urxe_req *req, u32 psn)
 {
 	return (psn - req->una_psn) & URXE_PSN_MASK;
 }
-
-/**
- * urxe_req_progress - the peer has got further: @una_psn has moved
- *
- * Patience and retries start afresh. After a time-out nobody knows whether what
- * was sent got lost or is late, and to send all of it again is what a late peer
- * needs least. So one packet goes out as a probe. When @una_psn moves beyond it,
- * what was sent before is alive, and we go on behind it. When it moves to the
- * probe's end only, a message's next packet was lost too, and all is sent again;
- * READs are asked for again one by one.
- */
-void urxe_req_progress(struct urxe_qp *qp);
-
-/* Send again from the oldest unacknowledged PSN on. */
-void urxe_req_rewind(struct urxe_qp *qp);
-
-/**
- * urxe_req_retry - something was lost: send again, or give up
- * @qp: the QP
- * @cause: what to count
- */
-void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause);
-
-/* Hold still for as long as an RNR NAK's timer code says. */
-void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code);
 
 #endif /* URXE_REQ_H */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+/*
+ * Sending again: how long the requester has patience with its peer, and what it does
+ * when that is at an end. SQ side's token held, but for the timers' beginning and end.
+ */
+#ifndef URXE_RETRY_H
+#define URXE_RETRY_H
+
+#include <linux/types.h>
+
+#include "counters.h"
+
+struct urxe_qp;
+
+/**
+ * urxe_req_progress - the peer has got further: @una_psn has moved
+ *
+ * Patience and retries start afresh. After a time-out nobody knows whether what
+ * was sent got lost or is late, and to send all of it again is what a late peer
+ * needs least. So one packet goes out as a probe. When @una_psn moves beyond it,
+ * what was sent before is alive, and we go on behind it. When it moves to the
+ * probe's end only, a message's next packet was lost too, and all is sent again;
+ * READs are asked for again one by one.
+ */
+void urxe_req_progress(struct urxe_qp *qp);
+
+/* Send again from the oldest unacknowledged PSN on. */
+void urxe_req_rewind(struct urxe_qp *qp);
+
+/**
+ * urxe_req_retry - something was lost: send again, or give up
+ * @qp: the QP
+ * @cause: what to count
+ */
+void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause);
+
+/* Hold still for as long as an RNR NAK's timer code says. */
+void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code);
+
+/* Do what the timers, or a receiver on this host, ask for. The QP may end with it. */
+void urxe_req_take_events(struct urxe_qp *qp);
+
+/* From now on the peer has the time to answer that it is given. */
+void urxe_req_set_deadline(struct urxe_qp *qp);
+
+/* See to it that a time-out is noticed, if there can be one. */
+void urxe_req_arm_timer(struct urxe_qp *qp);
+
+void urxe_req_init_timers(struct urxe_qp *qp);
+
+/* The runner is stopped, and after this no timer kicks it. Process context. */
+void urxe_req_stop_timers(struct urxe_qp *qp);
+
+#endif /* URXE_RETRY_H */
