@@ -3,7 +3,7 @@
  * Queue pairs.
  *
  * A QP has two sides, each one state machine behind one runner:
- *	SQ side		requester (req.c, retry.c) and completer (comp.c)
+ *	SQ side		requester (req.c, send.c, retry.c) and completer (comp.c)
  *	RQ side		responder (resp.c)
  * The fields of a side are guarded by its runner's token. What both sides read
  * (attributes, path, MTU) is changed only while both runners are stopped.

@@ -2,6 +2,7 @@
 /*
  * Between the parts of the requester, all run with the SQ side's token held:
  *	req.c		what goes on the wire next, and when: the step
+ *	send.c		the packets of a WQE
  *	retry.c		going back, and the timers that ask for it
  *	comp.c		the completer, which knows how far the peer got
  */
