@@ -6,6 +6,7 @@
 #include "batch.h"
 #include "counters.h"
 #include "opcode.h"
+#include "qp.h"
 #include "resp.h"
 
 static u32 aeth_word(const struct urxe_qp *qp, u8 syndrome)

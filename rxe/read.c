@@ -6,6 +6,7 @@
 #include "batch.h"
 #include "mr.h"
 #include "opcode.h"
+#include "qp.h"
 #include "ref.h"
 #include "resp.h"
 #include "sg.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * Between the parts of the requester, all run with the SQ side's token held:
+ * The SQ side of a QP: its state, and its parts, all run with that side's token held:
  *	req.c		what goes on the wire next, and when: the step
  *	send.c		the packets of a WQE
  *	retry.c		going back, and the timers that ask for it
@@ -9,12 +9,82 @@
 #ifndef URXE_REQ_H
 #define URXE_REQ_H
 
-#include "qp.h"
+#include <linux/hrtimer.h>
+#include <linux/skbuff.h>
+#include <linux/timer.h>
+
+#include "psn.h"
+#include "rate.h"
+#include "runner.h"
+
+struct urxe_qp;
+
+/* What a timer, or the other side, has to tell the SQ side. */
+enum urxe_sq_event {
+	SQ_EV_TIMEOUT,		/* the response is overdue */
+	SQ_EV_RNR_OVER,		/* the receiver has had the time it asked for */
+	SQ_EV_REFUSED,		/* a receiver on this host wants the bytes */
+};
+
+/**
+ * struct urxe_req - requester and completer
+ * @psn: next PSN to give to a WQE
+ * @send_psn: next PSN to put on the wire: less than @psn after a rewind
+ * @max_psn: next PSN that never was on the wire
+ * @una_psn: oldest PSN that is not acknowledged
+ * @rd_atomic: READs and atomics on the wire, and not answered
+ * @since_ack: packets since the last that asked for an acknowledgment
+ * @rate: how much may be on the wire unacknowledged
+ * @retries: time-outs and NAKs left before we give up
+ * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
+ * @timeouts: time-outs since the peer last got further
+ * @rewound: gone back once for the gap at @una_psn; not again until it moves
+ * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
+ * @probe_end: where its PSNs end
+ * @alive_psn: @una_psn when we took what is on the wire for alive
+ * @by_value: packets that are to carry their bytes before one refers to them again
+ * @rnr_wait: holding still until the RNR timer fires
+ * @drained: told the consumer so, in SQD
+ * @deadline: when @timer means a time-out; jiffies
+ * @timer: retransmission; re-arms itself until @deadline
+ * @rnr_timer: see @rnr_wait
+ * @events: enum urxe_sq_event bits, set from timers
+ * @pkts: responses that arrived
+ */
+struct urxe_req {
+	u32			psn;
+	u32			send_psn;
+	u32			max_psn;
+	u32			una_psn;
+	u32			rd_atomic;
+	u32			since_ack;
+	u32			probe_end;
+	u32			alive_psn;
+	struct urxe_rate	rate;
+	u32			by_value;
+	u8			retries;
+	u8			rnr_retries;
+	u8			timeouts;
+	bool			rewound;
+	bool			probe;
+	bool			rnr_wait;
+	bool			drained;
+	unsigned long		deadline;
+	struct timer_list	timer;
+	struct hrtimer		rnr_timer;
+	unsigned long		events;
+	struct sk_buff_head	pkts;
+};
 
 /* PSNs from the oldest unacknowledged one to @psn; the window is no wider. */
 static inline u32 req_dist(const struct urxe_req *req, u32 psn)
 {
 	return (psn - req->una_psn) & URXE_PSN_MASK;
 }
+
+/* The step of the SQ side; beginning and end, while nobody runs it. */
+enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx);
+void urxe_req_init(struct urxe_qp *qp);
+void urxe_req_reset(struct urxe_qp *qp);
 
 #endif /* URXE_REQ_H */

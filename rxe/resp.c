@@ -12,6 +12,7 @@
 #include "cnp.h"
 #include "counters.h"
 #include "opcode.h"
+#include "qp.h"
 #include "ref.h"
 #include "resp.h"
 #include "run.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * Between the parts of the responder, all run with the RQ side's token held:
+ * The RQ side of a QP: its state, and its parts, all run with that side's token held:
  *	resp.c		what comes when: order, acknowledgment, failing; RC
  *	uc.c ud.c	where UC and UD differ
  *	exec.c		doing what a request asks for
@@ -10,8 +10,109 @@
 #ifndef URXE_RESP_H
 #define URXE_RESP_H
 
+#include <linux/skbuff.h>
+#include <linux/timer.h>
+
 #include "pkt.h"
-#include "qp.h"
+#include "rq.h"
+#include "runner.h"
+
+struct urxe_qp;
+
+/**
+ * struct urxe_rd_res - a READ or atomic that was answered and can be again
+ * @traits: OP_READ, OP_ATOMIC ...; 0 when unused
+ * @first_psn: of the request, and of its first response
+ * @packets: PSNs that the responses take
+ * @rkey: READ: what was read
+ * @va: likewise
+ * @len: likewise
+ * @orig: atomic: the answer
+ */
+struct urxe_rd_res {
+	u32	traits;
+	u32	first_psn;
+	u32	packets;
+	u32	rkey;
+	u64	va;
+	u32	len;
+	u64	orig;
+};
+
+/**
+ * struct urxe_read - READ responses being sent
+ * @active: there are some left
+ * @first: the next one opens a run of responses
+ * @again: they have been sent before
+ * @psn: of the next one
+ * @rkey: where the bytes come from
+ * @va: likewise
+ * @resid: bytes left; 0 with @active for a READ of nothing
+ * @unsent: responses before that one that are made and not sent yet
+ */
+struct urxe_read {
+	bool	active;
+	bool	first;
+	bool	again;
+	u32	psn;
+	u32	rkey;
+	u64	va;
+	u32	resid;
+	u32	unsent;
+};
+
+/**
+ * struct urxe_resp - responder
+ * @psn: expected next
+ * @msn: messages completed, 24 bits
+ * @in_msg: OP_SEND or OP_WRITE while between first and last packet, else 0
+ * @nak_sent: the gap at @psn has been reported
+ * @comm_est: told the consumer that the peer is there
+ * @ack_due: an acknowledgment is owed
+ * @unacked: packets since the last one sent
+ * @va: RDMA WRITE: where the next byte goes
+ * @rkey: likewise
+ * @resid: RDMA WRITE: bytes to come
+ * @length: bytes of the message so far
+ * @have_rqe: @rqe is in use
+ * @last_wqe: in error, with an SRQ: told the consumer that we take no more of it
+ * @rqe: the receive work request of the message
+ * @read: READ responses under way
+ * @res: ring of answered READs and atomics
+ * @num_res: entries there
+ * @next_res: the oldest, to be used next
+ * @refused: the requester, on this host, wants the bytes of the READ under way; bit
+ *	     0, set from its side
+ * @slow_seen: of @pkts, looked at for repeated requests; see slow.c
+ * @flush_timer: in error: when to look for receive requests again
+ * @flush_wait: jiffies from the last look to that one
+ * @pkts: requests that arrived
+ */
+struct urxe_resp {
+	u32			psn;
+	u32			msn;
+	u32			in_msg;
+	bool			nak_sent;
+	bool			comm_est;
+	bool			ack_due;
+	u32			unacked;
+	u64			va;
+	u32			rkey;
+	u32			resid;
+	u32			length;
+	bool			have_rqe;
+	bool			last_wqe;
+	struct urxe_rqe		rqe;
+	struct urxe_read	read;
+	struct urxe_rd_res	*res;
+	u32			num_res;
+	u32			next_res;
+	unsigned long		refused;
+	u32			slow_seen;
+	struct timer_list	flush_timer;
+	unsigned long		flush_wait;
+	struct sk_buff_head	pkts;
+};
 
 /*
  * How a request can fail, as a negative number besides -EAGAIN: the syndrome to
@@ -23,6 +124,11 @@
 #define FAIL_INV_REQ	NAK(AETH_NAK_INV_REQ)
 #define FAIL_ACCESS	NAK(AETH_NAK_REM_ACC)
 #define FAIL_TOLD	NAK(0xff)	/* all has been said and done */
+
+/* The step of the RQ side; beginning and end, while nobody runs it. */
+enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx);
+void urxe_resp_init(struct urxe_qp *qp);
+void urxe_resp_reset(struct urxe_qp *qp);
 
 /**
  * urxe_resp_get_rqe - have a receive work request at hand: @qp->resp.rqe
@@ -91,6 +197,12 @@ void urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx);
 void urxe_send_nak(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome);
 void urxe_send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
 			  u64 orig);
+
+/*
+ * Ask the peer to wait with what is being done and all behind it, as long as an RNR
+ * timer code says. Timer context, while the worker that has the token waits.
+ */
+void urxe_resp_send_rnr(struct urxe_qp *qp, u8 code);
 
 /* --- read.c --- */
 

@@ -5,6 +5,7 @@
  */
 #include "counters.h"
 #include "opcode.h"
+#include "qp.h"
 #include "resp.h"
 
 /* The rest of a message is of no use; what it had of a receive WQE is free again. */

@@ -18,6 +18,7 @@
 #include "batch.h"
 #include "counters.h"
 #include "ns.h"
+#include "qp.h"
 #include "resp.h"
 #include "run.h"
 #include "sg.h"
