@@ -30,10 +30,12 @@ static void *kernel_addr(const struct urxe_mr *mr, u64 va, u32 *len)
 /* @in_place: nobody had to be ready to wait */
 static void count_access(struct urxe_mr *mr, int err, bool in_place)
 {
-	if (!err && in_place) {
-		urxe_count(mr->dev, URXE_CNT_INPLACE);
-	} else if (err == -EAGAIN) {
+	if (err == -EAGAIN) {
 		urxe_count(mr->dev, URXE_CNT_WORKER);
+	} else if (!err && in_place) {
+		urxe_count(mr->dev, URXE_CNT_INPLACE);
+	} else if (!err) {
+		urxe_count(mr->dev, URXE_CNT_BY_WORKER);
 		atomic64_inc(&mr->faults);
 	}
 }

@@ -33,6 +33,7 @@ static const struct rdma_stat_desc descs[] = {
 	[URXE_CNT_WORKER].name			= "worker_handover",
 	[URXE_CNT_STREAM].name			= "stream_handover",
 	[URXE_CNT_INPLACE].name			= "in_place",
+	[URXE_CNT_BY_WORKER].name		= "by_worker",
 	[URXE_CNT_REFUSED].name			= "reference_refused",
 	[URXE_CNT_CQE].name			= "completions",
 	[URXE_CNT_CQ_EVENT].name		= "completion_events",
@@ -49,6 +50,7 @@ static const struct rdma_stat_desc descs[] = {
 	[URXE_CNT_DROP_REFUSED].name		= "drop_refused",
 	[URXE_CNT_DROP_BACKLOG].name		= "drop_backlog",
 	[URXE_CNT_DROP_NOMEM].name		= "drop_no_memory",
+	[URXE_CNT_LINK_DOWNED].name		= "link_downed",
 };
 
 struct rdma_hw_stats *urxe_alloc_hw_port_stats(struct ib_device *ibdev,

@@ -39,6 +39,7 @@ enum urxe_counter {
 	URXE_CNT_WORKER,		/* -EAGAIN: handed to the worker */
 	URXE_CNT_STREAM,		/* much at once: left to a stream worker */
 	URXE_CNT_INPLACE,		/* payload moved where it was met */
+	URXE_CNT_BY_WORKER,		/* by a worker, ready to wait for a page */
 	URXE_CNT_REFUSED,		/* same host: sent again with its bytes */
 	URXE_CNT_CQE,
 	URXE_CNT_CQ_EVENT,
@@ -55,6 +56,7 @@ enum urxe_counter {
 	URXE_CNT_DROP_REFUSED,		/* UC, UD: not allowed, or too long */
 	URXE_CNT_DROP_BACKLOG,
 	URXE_CNT_DROP_NOMEM,
+	URXE_CNT_LINK_DOWNED,		/* the port was active, and is not */
 	URXE_NUM_COUNTERS
 };
 

@@ -137,6 +137,8 @@ int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 	attr->vendor_id = URXE_VENDOR_ID;
 	attr->vendor_part_id = URXE_VENDOR_PART_ID;
 	attr->device_cap_flags = IB_DEVICE_CURR_QP_STATE_MOD |
+				 IB_DEVICE_BAD_PKEY_CNTR |
+				 IB_DEVICE_BAD_QKEY_CNTR |
 				 IB_DEVICE_PORT_ACTIVE_EVENT |
 				 IB_DEVICE_SYS_IMAGE_GUID |
 				 IB_DEVICE_RC_RNR_NAK_GEN |

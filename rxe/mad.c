@@ -54,6 +54,8 @@ static __be16 get_counters(const struct urxe_dev *dev,
 	to->port_select = 1;
 	to->port_rcv_errors = narrow16(broken);
 	to->port_rcv_constraint_errors = min_t(u64, refused, U8_MAX);
+	to->link_downed_counter =
+		min_t(u64, urxe_counter_sum(dev, URXE_CNT_LINK_DOWNED), U8_MAX);
 	to->port_xmit_discards =
 		narrow16(urxe_counter_sum(dev, URXE_CNT_SEND_ERR));
 	to->port_xmit_data = narrow32(words(dev, URXE_CNT_TX_BYTES));

@@ -56,7 +56,7 @@ enum urxe_mr_state {
  * @first: first address that may be named; @iova, unless this is a window
  * @length: bytes from there on
  * @umem: URXE_MR_USER: the bytes
- * @faults: URXE_MR_USER: accesses that found a page missing, or not known
+ * @faults: URXE_MR_USER: accesses by who was ready to wait for a page
  * @prefetched: URXE_MR_USER: pages that a program had brought in
  * @pages: URXE_MR_FAST: the bytes, likewise
  * @next_pages: URXE_MR_FAST: what the next work request will register

@@ -15,6 +15,7 @@
 #include <rdma/ib_cache.h>
 #include <rdma/ib_mad.h>
 
+#include "counters.h"
 #include "port.h"
 
 #define URXE_DEFAULT_SPEED	SPEED_10000
@@ -59,6 +60,8 @@ void urxe_port_update(struct urxe_dev *dev)
 
 	if (state == dev->port_state)
 		return;
+	if (dev->port_state == IB_PORT_ACTIVE)
+		urxe_count(dev, URXE_CNT_LINK_DOWNED);
 	dev->port_state = state;
 	if (!ib_device_try_get(&dev->ibdev))
 		return;
@@ -132,10 +135,17 @@ static void fill_netdev(struct ib_port_attr *attr, struct net_device *ndev)
 	fill_speed(attr, ndev);
 }
 
+/* Where the specification has a counter of 16 bits, which stays at its end. */
+static u32 violations(const struct urxe_dev *dev, enum urxe_counter c)
+{
+	return min_t(u64, urxe_counter_sum(dev, c), U16_MAX);
+}
+
 int urxe_query_port(struct ib_device *ibdev, u32 port,
 		    struct ib_port_attr *attr)
 {
-	struct net_device *ndev = urxe_dev_get_netdev(to_urxe(ibdev));
+	struct urxe_dev *dev = to_urxe(ibdev);
+	struct net_device *ndev = urxe_dev_get_netdev(dev);
 
 	attr->max_mtu = IB_MTU_4096;
 	attr->gid_tbl_len = URXE_GID_TBL_LEN;
@@ -144,6 +154,8 @@ int urxe_query_port(struct ib_device *ibdev, u32 port,
 	attr->max_msg_sz = URXE_MAX_MSG;
 	attr->pkey_tbl_len = URXE_PKEY_TBL_LEN;
 	attr->max_vl_num = 1;
+	attr->bad_pkey_cntr = violations(dev, URXE_CNT_DROP_PKEY);
+	attr->qkey_viol_cntr = violations(dev, URXE_CNT_DROP_QKEY);
 	attr->state = IB_PORT_DOWN;
 	attr->active_mtu = IB_MTU_256;
 	attr->active_width = IB_WIDTH_1X;

@@ -14,6 +14,7 @@ import pytest
 
 from lab import net
 from lab.command import run
+from lab.rc import counters
 
 _serial = itertools.count()
 
@@ -244,6 +245,11 @@ def test_carrier():
             net.wait_for(lambda e=expected: state(link.name) == e, 5, expected)
         ip(None, "link", "set", dev, "down")
         net.wait_for(lambda: state(link.name) == "DOWN", 5, "DOWN")
+        assert counters(link)["link_downed"] == 2
+        # What the port answers a management datagram, by way of the core.
+        with open(f"/sys/class/infiniband/{link.name}/ports/1/counters/link_downed",
+                  encoding="ascii") as file:
+            assert int(file.read()) == 2
         link.delete()
 
 

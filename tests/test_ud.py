@@ -101,6 +101,7 @@ def test_qkey(pair, tmp_path):
     request means its own queue pair's."""
     with Two(pair, size=8192, a={"qkey": 0x5555}) as (a, b):
         before = counters(b.end.link)["drop_qkey"]
+        violations = b.context.query_port(1).qkey_viol_cntr
         b.post_receive(0, 4096)
         with wire.Capture(pair.a, tmp_path / "pcap") as capture:
             for qkey in (QKEY + 1, OWN_QKEY, 0xffffffff):
@@ -110,6 +111,7 @@ def test_qkey(pair, tmp_path):
             a.send(b.identity(), 0, 10)
             b.poll_receive()
         assert counters(b.end.link)["drop_qkey"] == before + 3
+        assert b.context.query_port(1).qkey_viol_cntr == violations + 3
         sent = [struct.unpack_from("!II", packet.roce, 12) for packet in capture.packets()]
         assert sent == [(qkey, a.qp.qp_num)
                         for qkey in (QKEY + 1, 0x5555, 0x5555, QKEY)]

@@ -257,6 +257,7 @@ def test_drops_are_counted(pair):
             before = counters(pair.b.link)[name]
             assert line.ask(roce, seconds=0.15, **options) == []
             assert counters(pair.b.link)[name] == before + 1, name
+        assert line.b.context.query_port(1).bad_pkey_cntr == before + 1
         line.works(0)
 
 

@@ -215,7 +215,7 @@ class VerbsTurn:
         for link in {self.pair.a.link, self.pair.b.link}:
             found = counters(link)
             here += found.get("in_place", 0)
-            elsewhere += found.get("worker_handover", 0)
+            elsewhere += found.get("by_worker", 0)
         return here, here + elsewhere
 
     def close(self):
