@@ -61,7 +61,7 @@ class Link:
 
     def __init__(self, link_type, netdev, netns=None):
         self.type, self.netdev, self.netns = link_type, netdev, netns
-        self.name = f"{link_type}{next(_serial)}"
+        self.name, self.indices = f"{link_type}{next(_serial)}", {}
         run(*in_netns(netns, ["rdma", "link", "add", self.name,
                               "type", link_type, "netdev", netdev]))
 
@@ -69,7 +69,7 @@ class Link:
     def existing(cls, name):
         """A link that somebody else made."""
         link = cls.__new__(cls)
-        link.name = name
+        link.name, link.indices = name, {}
         return link
 
     def set_memory_policy(self, policy):
@@ -81,29 +81,40 @@ class Link:
     def delete(self):
         run("rdma", "link", "delete", self.name)
 
+    @property
+    def port(self):
+        return f"/sys/class/infiniband/{self.name}/ports/1"
+
+    def gid(self, index):
+        """The address in one entry of the port's GID table, :: for none."""
+        with open(f"{self.port}/gids/{index}", encoding="ascii") as gid:
+            address = ipaddress.IPv6Address(gid.read().strip())
+        return str(address.ipv4_mapped or address)
+
     def gids(self):
         """{address: index} of the port's RoCE v2 GIDs."""
-        port = f"/sys/class/infiniband/{self.name}/ports/1"
         found = {}
-        for index in sorted(os.listdir(f"{port}/gids"), key=int):
-            with open(f"{port}/gids/{index}", encoding="ascii") as gid:
-                address = ipaddress.IPv6Address(gid.read().strip())
-            if not int(address):
+        for index in sorted(map(int, os.listdir(f"{self.port}/gids"))):
+            address = self.gid(index)
+            if address == "::":
                 continue
             try:
-                with open(f"{port}/gid_attrs/types/{index}", encoding="ascii") as kind:
+                with open(f"{self.port}/gid_attrs/types/{index}", encoding="ascii") as kind:
                     if kind.read().strip() != "RoCE v2":
                         continue
             except OSError:
                 continue
-            found.setdefault(str(address.ipv4_mapped or address), int(index))
+            found.setdefault(address, index)
         return found
 
     def gid_index(self, address):
-        """The index of the GID that carries an address, once it is there."""
+        """The index of the GID that carries an address, once it is there. It is looked
+        for in hundreds of files, so where it was found is looked at first."""
         address = str(ipaddress.ip_address(address))
-        return wait_for(lambda: (self.gids().get(address, -1) + 1), 10,
-                        f"{self.name}: GID {address}") - 1
+        if address not in self.indices or self.gid(self.indices[address]) != address:
+            self.indices[address] = wait_for(lambda: (self.gids().get(address, -1) + 1), 10,
+                                             f"{self.name}: GID {address}") - 1
+        return self.indices[address]
 
 
 class End:

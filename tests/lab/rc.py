@@ -38,17 +38,6 @@ def same(now, wanted):
                          f"{wanted[first]:#04x}; {differ} differ")
 
 
-_gid_indices = {}
-
-
-def gid_index(link, address):
-    """As link.gid_index(), which reads hundreds of files, remembered."""
-    key = (link.name, address)
-    if key not in _gid_indices:
-        _gid_indices[key] = link.gid_index(address)
-    return _gid_indices[key]
-
-
 def event_fds():
     """The file descriptors that events are read from."""
     found = set()
@@ -100,7 +89,7 @@ class Node(Side):
         self.pending, self.rpending = [], []
 
     def identity(self):
-        gid = self.context.query_gid(1, gid_index(self.end.link, self.address))
+        gid = self.context.query_gid(1, self.end.link.gid_index(self.address))
         return Peer(str(gid), self.qp.qp_num, self.mr.rkey, self.memory.address)
 
     # pylint: disable=arguments-differ
@@ -120,7 +109,7 @@ class Node(Side):
         return attr
 
     def way_to(self, peer, traffic_class=0, flow_label=0):
-        index = gid_index(self.end.link, self.address)
+        index = self.end.link.gid_index(self.address)
         route = GlobalRoute(dgid=GID(str(peer.gid)), sgid_index=index, hop_limit=64,
                             traffic_class=traffic_class, flow_label=flow_label)
         return AHAttr(port_num=1, is_global=1, gr=route)

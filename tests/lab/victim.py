@@ -17,9 +17,7 @@ SIZE = 1 << 20
 
 
 def main(device, address, work):
-    link = net.Link.__new__(net.Link)
-    link.name = device
-    end = types.SimpleNamespace(link=link, ipv4=address, ipv6=None)
+    end = types.SimpleNamespace(link=net.Link.existing(device), ipv4=address, ipv6=None)
     node = Node(end, size=SIZE)
     print(*node.identity(), flush=True)
     gid, *numbers = sys.stdin.readline().split()
