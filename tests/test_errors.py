@@ -8,11 +8,7 @@ pairs afterwards, the asynchronous event, and that nothing else was touched.
 """
 
 import ctypes
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -20,7 +16,8 @@ from pyverbs.mr import MR
 
 from lab import net, resources
 from lab.rc import Node, Two, counters, e, same
-from lab.verbs import ACCESS, Peer
+from lab.verbs import ACCESS
+from lab.victim import Victim
 
 LOCAL = e.IBV_ACCESS_LOCAL_WRITE
 SIZE = 65536
@@ -449,27 +446,13 @@ def test_communication_established(pair):
 # --- processes that die ----------------------------------------------------
 
 
-class Victim:
-    """A process of its own at one end; see lab/victim.py."""
-
-    def __init__(self, end, peer_node, work):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab.victim", end.link.name, end.ipv4, work],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            cwd=os.path.dirname(os.path.abspath(__file__)))
-        gid, qpn, rkey, address = self.process.stdout.readline().split()
-        self.peer = Peer(gid, int(qpn), int(rkey), int(address))
-        mine = peer_node.identity()
-        print(*mine, file=self.process.stdin, flush=True)
-        peer_node.connect(self.peer, timeout=12, retries=4)
-        print("go", file=self.process.stdin, flush=True)
-        assert self.process.stdout.readline() == "going\n"
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
-        self.process.stdin.close()
-        self.process.stdout.close()
+def victim_of(node, end, work):
+    """A process of its own at one end, connected to a node of ours."""
+    victim = Victim(end, work)
+    victim.meet(node.identity())
+    node.connect(victim.peer, timeout=12, retries=4)
+    victim.start()
+    return victim
 
 
 @pytest.mark.parametrize("work", ("write", "read", "send"))
@@ -477,7 +460,7 @@ def test_killed_requester(pair, work):
     """A process killed while it sends: its peer carries on, with others too."""
     node = Node(pair.b, size=1 << 20)
     try:
-        victim = Victim(pair.a, node, work)
+        victim = victim_of(node, pair.a, work)
         for slot in range(32):
             node.post_receive(slot * 4096, 4096)
         time.sleep(0.5)
@@ -496,7 +479,7 @@ def test_killed_responder(pair, opcode):
     out of retries, and nothing worse."""
     node = Node(pair.b, size=1 << 20)
     try:
-        victim = Victim(pair.a, node, "wait")
+        victim = victim_of(node, pair.a, "wait")
         for wr_id in range(32):
             post(node, opcode, None if opcode == SEND else victim.peer, wr_id=wr_id,
                  length=1 << 20)

@@ -23,6 +23,7 @@ import pytest
 
 from lab import net, resources
 from lab.rc import Node, Two, e, same
+from lab.victim import Victim
 
 SCRIBBLE = "/usr/lib/urxe/scribble"
 SIZE = 1 << 18
@@ -259,19 +260,13 @@ def test_killed_at_random(pair):
         bystander = Bystander(a, b)
         objects = resources.counts()
         for _ in range(8):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "lab.victim", pair.a.link.name, pair.a.ipv4,
-                 dice.choice(("write", "read", "send", "wait"))],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                cwd=os.path.dirname(os.path.abspath(__file__)))
+            victim = Victim(pair.a, dice.choice(("write", "read", "send", "wait")))
             if dice.random() < 0.8:
-                line = process.stdout.readline()
                 # Its own peer: a queue pair connected to itself.
-                process.stdin.write(line + "go\n")
-                process.stdin.flush()
+                victim.meet(victim.peer)
+                victim.say("go")
             bystander.once()
             time.sleep(dice.random() / 2)
-            process.kill()
-            process.communicate()
+            victim.kill()
         quiet(pair, objects)
         bystander.once()
