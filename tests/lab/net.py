@@ -207,16 +207,22 @@ class Pair:
         other.a, other.b = self.b, self.a
         return other
 
-    def __enter__(self):
+    def lay(self):
+        """The namespaces and the veth pair; or what is missing of that."""
         a, b = (f"name {end.netdev}" + (f" netns {end.netns}" if end.netns else "")
                 for end in self.ends)
         ip_batch(None,
-                 *(f"netns add {end.netns}" for end in self.ends if end.netns),
+                 *(f"netns add {end.netns}" for end in self.ends
+                   if end.netns and not os.path.exists(f"/run/netns/{end.netns}")),
                  f"link add {a} type veth peer {b}")
         if self.where == self.TOGETHER:
             self._join()
-        for end, link_type in zip(self.ends, self.types):
+        for end in self.ends:
             end.bring_up(self.mtu)
+
+    def __enter__(self):
+        self.lay()
+        for end, link_type in zip(self.ends, self.types):
             if link_type:
                 end.add_link(link_type)
         return self
