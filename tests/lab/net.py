@@ -41,6 +41,11 @@ def unload(link_type):
     run("modprobe", "-r", MODULES[link_type])
 
 
+def has_ipv6():
+    """Whether there is IPv6: a kernel can be told at boot to do without."""
+    return os.path.isdir("/proc/sys/net/ipv6")
+
+
 def set_sysctl(netns, name, value):
     """Write one file below /proc/sys/net as a namespace sees it."""
     run(*in_netns(netns, ["sysctl", "-qw", f"net.{name}={value}"]))
@@ -131,14 +136,13 @@ class End:
         return run("ip", *(["-n", self.netns] if self.netns else []), *argv)
 
     def bring_up(self, mtu):
-        # Without the wait for duplicates an address can be used at once.
-        dotless = self.netdev.replace(".", "/")
-        set_sysctl(self.netns, f"ipv6.conf.{dotless}.accept_dad", 0)
-        ip_batch(self.netns,
-                 "link set lo up",
-                 f"addr add {self.ipv4}/24 dev {self.netdev}",
-                 f"addr add {self.ipv6}/64 dev {self.netdev} nodad",
-                 f"link set {self.netdev} up mtu {mtu}")
+        commands = ["link set lo up", f"addr add {self.ipv4}/24 dev {self.netdev}"]
+        if has_ipv6():
+            # Without the wait for duplicates an address can be used at once.
+            dotless = self.netdev.replace(".", "/")
+            set_sysctl(self.netns, f"ipv6.conf.{dotless}.accept_dad", 0)
+            commands.append(f"addr add {self.ipv6}/64 dev {self.netdev} nodad")
+        ip_batch(self.netns, *commands, f"link set {self.netdev} up mtu {mtu}")
 
     def add_link(self, link_type):
         self.link = Link(link_type, self.netdev, self.netns)
