@@ -41,8 +41,8 @@ def expect(side, before, offset, data):
 
 
 @pytest.mark.parametrize("mtu", MTUS)
-def test_write(pair, mtu):
-    with Connection(pair, SIZE, mtu=mtu) as (a, b):
+def test_write(pair, mtu, ipv6=False):
+    with Connection(pair, SIZE, ipv6=ipv6, mtu=mtu) as (a, b):
         fill(a, 1)
         fill(b, 2)
         for offset, length in enumerate(LENGTHS, 13):
@@ -53,8 +53,8 @@ def test_write(pair, mtu):
 
 
 @pytest.mark.parametrize("mtu", MTUS)
-def test_read(pair, mtu):
-    with Connection(pair, SIZE, mtu=mtu) as (a, b):
+def test_read(pair, mtu, ipv6=False):
+    with Connection(pair, SIZE, ipv6=ipv6, mtu=mtu) as (a, b):
         fill(a, 3)
         fill(b, 4)
         for offset, length in enumerate(LENGTHS, 13):
@@ -65,8 +65,8 @@ def test_read(pair, mtu):
 
 
 @pytest.mark.parametrize("mtu", MTUS)
-def test_send(pair, mtu):
-    with Connection(pair, SIZE, mtu=mtu) as (a, b):
+def test_send(pair, mtu, ipv6=False):
+    with Connection(pair, SIZE, ipv6=ipv6, mtu=mtu) as (a, b):
         fill(a, 5)
         fill(b, 6)
         for offset, length in enumerate(LENGTHS, 13):
@@ -77,6 +77,11 @@ def test_send(pair, mtu):
             completion, = b.poll()
             assert (completion.wr_id, completion.byte_len) == (length, length)
             expect(b, before, offset, a.memory[HALF + offset:HALF + offset + length])
+
+
+# For tests over another wire.
+each_transfer = pytest.mark.parametrize("transfer", (test_write, test_read, test_send),
+                                        ids=("write", "read", "send"))
 
 
 def test_immediate(pair):

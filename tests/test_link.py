@@ -12,7 +12,7 @@ import tempfile
 
 import pytest
 
-from lab import net
+from lab import kinds, net
 from lab.command import run
 from lab.rc import counters
 
@@ -71,16 +71,10 @@ def gone(name):
     net.wait_for(lambda: not shown(name), 5, f"{name} to go")
 
 
-def made_by(kind):
-    """The module that a kind of device takes; not every kernel has it."""
-    name = {"tap": "tun", "vlan": "8021q", "bond": "bonding"}.get(kind, kind)
-    return not subprocess.run(["modprobe", "-q", name], check=False).returncode
-
-
 @contextlib.contextmanager
 def device(kind, netns=None):
     """A network device of a kind, up, with an address of each family."""
-    if not made_by(kind):
+    if not kinds.made_by(kind):
         pytest.skip(f"this kernel has no {kind}")
     number = next(_serial)
     dev, lower = f"t{number}", f"l{number}"
@@ -128,12 +122,8 @@ def test_loopback():
 @pytest.fixture
 def virtio():
     """A virtio-net device, if the machine has one."""
-    subprocess.run(["modprobe", "-q", "virtio_net"], check=False)
-    for dev in os.listdir("/sys/class/net"):
-        driver = f"/sys/class/net/{dev}/device/driver"
-        if os.path.exists(driver) and "virtio" in os.readlink(driver):
-            return dev
-    return pytest.skip("no virtio-net device")
+    nics = kinds.virtio_nics()
+    return nics[0] if nics else pytest.skip("no virtio-net device")
 
 
 def test_virtio(virtio):

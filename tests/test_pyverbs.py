@@ -8,8 +8,6 @@ or
         link on a veth -------------------------- its other end
 """
 
-import glob
-import os
 import re
 
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from lab import net, suite
 from lab.command import run
 from lab.disk import huge_pages
+from lab.kinds import virtio_nics
 
 # Files for hardware that is not here; all that they have is skipped.
 VENDORS = re.compile(r"test_(mlx5|efa|cuda|irdma)")
@@ -35,13 +34,6 @@ REASONS = [re.compile(reason) for reason in (
 )]
 # Tag matching asks for a kind of completion queue that only its hardware has.
 REASONS_OF_FILE = {"test_tag_matching": [re.compile(r"Extended CQ is not supported")]}
-
-
-def virtio_nics():
-    """The virtio-net devices of this machine, whose other ends are each other."""
-    run("modprobe", "virtio_net")
-    return sorted(path.split("/")[4] for path in glob.glob("/sys/class/net/*/device/driver")
-                  if os.path.basename(os.path.realpath(path)) == "virtio_net")
 
 
 class Bench:

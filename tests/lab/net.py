@@ -148,6 +148,14 @@ class End:
         self.link = Link(link_type, self.netdev, self.netns)
         return self.link
 
+    def shown(self):
+        """What `ip link show` says of the network device."""
+        return json.loads(self.ip("-s", "-j", "link", "show", self.netdev))[0]
+
+    def is_up(self):
+        """Whether the kernel knows of a carrier, as it does some time after there is."""
+        return self.shown()["operstate"] == "UP"
+
     def netem(self, *rules):
         """Disturb what this end sends, as `tc qdisc ... netem` says."""
         run(*self.command(["tc", "qdisc", "replace", "dev", self.netdev, "root", "netem",
@@ -158,9 +166,8 @@ class End:
 
     def statistics(self, name):
         """A counter of the network device, such as tx_packets."""
-        shown = json.loads(self.ip("-s", "-j", "link", "show", self.netdev))
         side, counter = name.split("_", 1)
-        return shown[0]["stats64"][side][counter]
+        return self.shown()["stats64"][side][counter]
 
 
 class Pair:
@@ -256,24 +263,42 @@ class Pair:
             end.no_netem()
 
 
+# How a device of each kind is put on top of another one.
+STACKED = {
+    "vlan": ["link add link {lower} name {upper} type vlan id {number}"],
+    "macvlan": ["link add link {lower} name {upper} type macvlan mode bridge"],
+    "bridge": ["link add name {upper} type bridge", "link set {lower} master {upper}"],
+    "bond": ["link add name {upper} type bond mode active-backup",
+             "link set {lower} down", "link set {lower} master {upper}"],
+}
+
+
 @contextlib.contextmanager
-def vlans(pair, number):
-    """A VLAN across a pair, with an End and no link yet on either side: 10.N.0.1 and
-    fd0N::1 beside a, .2 and ::2 beside b."""
+def stacked(pair, kind, number):
+    """A device of a kind on top of each end of a pair, with an End and no link yet on
+    either side: 10.N.0.1 and fd0N::1 on a, .2 and ::2 on b."""
     ends = [End(f"{end.netdev}.{number}", end.netns,
                 f"10.{number}.0.{host}", f"fd{number:02}::{host}")
             for host, end in enumerate(pair.ends, 1)]
     try:
-        for vlan, end in zip(ends, pair.ends):
-            end.ip("link", "add", "link", end.netdev, "name", vlan.netdev,
-                   "type", "vlan", "id", str(number))
-            vlan.bring_up(pair.mtu)
+        for upper, lower in zip(ends, pair.ends):
+            ip_batch(lower.netns, *(
+                command.format(upper=upper.netdev, lower=lower.netdev, number=number)
+                for command in STACKED[kind]))
+            upper.bring_up(pair.mtu)
+        for upper in ends:
+            wait_for(upper.is_up, 10, f"{upper.netdev} to be up")
         yield ends
     finally:
-        for vlan in ends:
-            if vlan.link:
-                vlan.link.delete()
-            run(*vlan.command(["ip", "link", "delete", vlan.netdev]), check=False)
+        for upper in ends:
+            if upper.link:
+                upper.link.delete()
+            run(*upper.command(["ip", "link", "delete", upper.netdev]), check=False)
+
+
+def vlans(pair, number):
+    """A VLAN across a pair."""
+    return stacked(pair, "vlan", number)
 
 
 class Host:
