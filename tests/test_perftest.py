@@ -16,6 +16,11 @@ BW = ("ib_write_bw", "ib_read_bw", "ib_send_bw")
 LAT = ("ib_write_lat", "ib_read_lat", "ib_send_lat")
 ATOMIC = ("ib_atomic_bw", "ib_atomic_lat")
 MTUS = (256, 512, 1024, 2048, 4096)
+# What can be asked of each program that is not for atomics.
+SIZES = ("-a", "-n", 5)
+BOTH_WAYS = ("-b", "-s", 65536, "-n", 50)
+EIGHT = ("-q", 8, "-s", 16384, "-n", 50)
+PATH_MTUS = [("-m", mtu, "-s", 65536, "-n", 50) for mtu in MTUS]
 
 
 PAIR_MTU = net.WIDE
@@ -24,8 +29,7 @@ PAIR_MTU = net.WIDE
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", BW + LAT)
 def test_all_sizes(pair, tool):
-    result = perftest.run(pair, tool, "-a", "-n", 5, timeout=120)
-    assert [row["#bytes"] for row in result.rows] == [2 ** n for n in range(1, 24)]
+    assert perftest.run(pair, tool, *SIZES, timeout=120).sizes() == perftest.ALL_SIZES
 
 
 @pytest.mark.parametrize("tool", ATOMIC)
@@ -37,23 +41,54 @@ def test_atomic(pair, tool, kind):
 
 @pytest.mark.parametrize("tool", BW)
 def test_both_ways(pair, tool):
-    assert perftest.run(pair, tool, "-b", "-s", 65536, "-n", 50).rows
+    assert perftest.run(pair, tool, *BOTH_WAYS).rows
 
 
 @pytest.mark.parametrize("tool", BW)
 def test_eight_queue_pairs(pair, tool):
-    assert perftest.run(pair, tool, "-q", 8, "-s", 16384, "-n", 50).rows
+    assert perftest.run(pair, tool, *EIGHT).rows
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mtu", MTUS)
+@pytest.mark.parametrize("options", PATH_MTUS, ids=map(str, MTUS))
+@pytest.mark.parametrize("tool", BW + LAT)
+def test_path_mtu(pair, tool, options):
+    assert perftest.run(pair, tool, *options).rows
+
+
+@pytest.mark.parametrize("options", (
+    ("-b",), ("-q", 8), *(pytest.param(("-m", mtu), marks=pytest.mark.slow) for mtu in MTUS)),
+    ids=lambda options: "".join(map(str, options)))
+def test_atomic_shapes(pair, options):
+    """Atomics have but one size."""
+    assert perftest.run(pair, "ib_atomic_bw", *options, "-n", 200).rows
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", BW)
-def test_path_mtu(pair, tool, mtu):
-    assert perftest.run(pair, tool, "-m", mtu, "-s", 65536, "-n", 50).rows
+def test_all_together(pair, tool):
+    """Every size, both ways, by eight queue pairs."""
+    result = perftest.run(pair, tool, "-b", "-q", 8, *SIZES, timeout=600)
+    assert result.sizes() == perftest.ALL_SIZES
+
+
+@pytest.fixture
+def apart(pair, where):
+    """The pair, where its ends do not share a namespace: that would route its own IPv6
+    addresses to lo."""
+    if where == net.Pair.TOGETHER:
+        pytest.skip("one namespace routes its own IPv6 addresses to lo")
+    return pair
 
 
 @pytest.mark.parametrize("tool", BW + LAT + ATOMIC)
-def test_ipv6(pair, where, tool):
-    if where == net.Pair.TOGETHER:
-        pytest.skip("one namespace routes its own IPv6 addresses to lo")
-    assert perftest.run(pair, tool, "-n", 100, ipv6=True).rows
+def test_ipv6(apart, tool):
+    assert perftest.run(apart, tool, "-n", 100, ipv6=True).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", (SIZES, BOTH_WAYS, EIGHT, *PATH_MTUS),
+                         ids=("sizes", "both-ways", "eight", *map(str, MTUS)))
+@pytest.mark.parametrize("tool", BW)
+def test_ipv6_shapes(apart, tool, options):
+    assert perftest.run(apart, tool, *options, ipv6=True, timeout=120).rows

@@ -10,6 +10,9 @@ from lab import command
 from lab.command import as_user, memory
 from lab.net import wait_for
 
+# What -a measures.
+ALL_SIZES = [2 ** n for n in range(1, 24)]
+
 _ports = itertools.count(18600)
 
 
@@ -46,6 +49,9 @@ class Result:
         self.client = watch.most[client]
         self.samples = watch.samples
         self.rows = list(table(output))
+
+    def sizes(self):
+        return [row["#bytes"] for row in self.rows]
 
     def column(self, name):
         """The value of a column, named by how its heading begins, in the one
