@@ -10,6 +10,8 @@ The kernels before 7.1 give rdma_rxe a socket in the first namespace only.
 
 import pytest
 
+import test_data
+
 from lab import net, perftest
 from lab.programs import pair_up
 
@@ -22,7 +24,7 @@ def slow(*values):
 
 
 TOOLS = ("ib_write_bw", "ib_read_bw", slow("ib_send_bw"), "ib_atomic_bw",
-         slow("ib_write_lat"), slow("ib_read_lat"), "ib_send_lat")
+         slow("ib_write_lat"), slow("ib_read_lat"), "ib_send_lat", slow("ib_atomic_lat"))
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +43,48 @@ def view(pair, request):
     return pair if request.param == "urxe" else pair.turned()
 
 
+def size(tool):
+    """Atomics have but one."""
+    return () if "atomic" in tool else ("-s", 8192)
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_both_roles(view, tool):
-    size = () if "atomic" in tool else ("-s", 8192)
-    assert perftest.run(view, tool, *size, "-n", 100).rows
+    assert perftest.run(view, tool, *size(tool), "-n", 100).rows
 
 
-@pytest.mark.parametrize("tool", ("ib_write_bw", slow("ib_send_lat")))
+@pytest.mark.parametrize("tool", ("ib_write_bw", *map(slow, (
+    "ib_read_bw", "ib_send_bw", "ib_atomic_bw", "ib_write_lat", "ib_read_lat", "ib_send_lat",
+    "ib_atomic_lat"))))
 def test_ipv6(view, tool):
-    assert perftest.run(view, tool, "-s", 8192, "-n", 100, ipv6=True).rows
+    assert perftest.run(view, tool, *size(tool), "-n", 100, ipv6=True).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ("ib_write_bw", "ib_read_bw", "ib_send_bw"))
+def test_all_sizes(view, tool):
+    assert perftest.run(view, tool, "-a", "-n", 5, timeout=120).sizes() == perftest.ALL_SIZES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_atomic_bw"))
+def test_eight_queue_pairs(view, tool):
+    assert perftest.run(view, tool, "-q", 8, *size(tool), "-n", 50).rows
+
+
+@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("mtu", (1024, slow(256)))
+@test_data.each_transfer
+def test_bytes(view, transfer, mtu, ipv6):
+    """What one driver sends is what the other one receives, with every pad."""
+    transfer(view, mtu, ipv6)
+
+
+@pytest.mark.parametrize("transfer", (
+    test_data.test_immediate, test_data.test_atomics, test_data.test_psn_wraps),
+    ids=("immediate", "atomics", "psn-wraps"))
+def test_other_bytes(view, transfer):
+    transfer(view)
 
 
 # What is lost stays lost, so there is room for all that is sent.
