@@ -99,7 +99,7 @@ void urxe_flush_sq(struct urxe_qp *qp)
 {
 	struct urxe_sq *sq = &qp->sq;
 
-	skb_queue_purge(&qp->req.pkts);
+	urxe_inbox_empty(&qp->req.inbox);
 	if (qp_is_user(qp) && urxe_sq_fetch(sq, qp->ibqp.pd, qp->service))
 		return;
 	while (!sq_empty(sq))
@@ -384,14 +384,13 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
 				       struct urxe_ctx *ctx)
 {
-	struct sk_buff_head *pkts = &qp->req.pkts;
+	struct urxe_inbox *inbox = &qp->req.inbox;
 	struct sk_buff *skb;
 
-	while ((skb = skb_peek(pkts))) {
+	while ((skb = urxe_inbox_first(inbox))) {
 		if (complete_skb(qp, skb, ctx))
 			return URXE_STEP_SLEEP;
-		skb_unlink(skb, pkts);
-		consume_skb(skb);
+		urxe_inbox_done(inbox, skb);
 		if (urxe_ctx_spent(ctx))
 			return URXE_STEP_AGAIN;
 	}

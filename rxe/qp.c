@@ -243,10 +243,9 @@ void urxe_qp_sq_error(struct urxe_qp *qp)
 		urxe_runner_defer(&qp->sq_runner);
 }
 
-void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts)
+void urxe_qp_drop(struct urxe_qp *qp, struct urxe_inbox *inbox)
 {
-	urxe_count_add(qp->dev, URXE_CNT_DROP_STATE, skb_queue_len(pkts));
-	skb_queue_purge(pkts);
+	urxe_count_add(qp->dev, URXE_CNT_DROP_STATE, urxe_inbox_empty(inbox));
 }
 
 void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner)

@@ -124,7 +124,7 @@ void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type event);
 void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner);
 
 /* What came for a QP in a state that takes nothing. */
-void urxe_qp_drop(struct urxe_qp *qp, struct sk_buff_head *pkts);
+void urxe_qp_drop(struct urxe_qp *qp, struct urxe_inbox *inbox);
 
 /* Packets that @length bytes take; a message of nothing takes one. */
 static inline u32 qp_packets(const struct urxe_qp *qp, u32 length)

@@ -216,7 +216,7 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	case IB_QPS_ERR:
 		break;
 	default:
-		urxe_qp_drop(qp, &qp->req.pkts);
+		urxe_qp_drop(qp, &qp->req.inbox);
 		return URXE_STEP_DONE;
 	}
 	return end_sq(qp, ctx);
@@ -228,7 +228,7 @@ void urxe_req_init(struct urxe_qp *qp)
 {
 	struct urxe_req *req = &qp->req;
 
-	skb_queue_head_init(&req->pkts);
+	urxe_inbox_init(&req->inbox);
 	req->alive_psn = U32_MAX;
 	urxe_rate_init(&req->rate);
 	urxe_req_init_timers(qp);
@@ -239,7 +239,7 @@ void urxe_req_reset(struct urxe_qp *qp)
 	struct urxe_req *req = &qp->req;
 
 	urxe_req_stop_timers(qp);
-	skb_queue_purge(&req->pkts);
+	urxe_inbox_empty(&req->inbox);
 	req->rd_atomic = 0;
 	req->since_ack = 0;
 	req->timeouts = 0;

@@ -10,9 +10,9 @@
 #define URXE_REQ_H
 
 #include <linux/hrtimer.h>
-#include <linux/skbuff.h>
 #include <linux/timer.h>
 
+#include "inbox.h"
 #include "psn.h"
 #include "rate.h"
 #include "runner.h"
@@ -49,7 +49,7 @@ enum urxe_sq_event {
  * @timer: retransmission; re-arms itself until @deadline
  * @rnr_timer: see @rnr_wait
  * @events: enum urxe_sq_event bits, set from timers
- * @pkts: responses that arrived
+ * @inbox: responses that arrived
  */
 struct urxe_req {
 	u32			psn;
@@ -73,7 +73,7 @@ struct urxe_req {
 	struct timer_list	timer;
 	struct hrtimer		rnr_timer;
 	unsigned long		events;
-	struct sk_buff_head	pkts;
+	struct urxe_inbox	inbox;
 };
 
 /* PSNs from the oldest unacknowledged one to @psn; the window is no wider. */

@@ -331,19 +331,18 @@ static bool run_left(struct sk_buff *skb)
 
 static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
-	struct sk_buff_head *pkts = &qp->resp.pkts;
+	struct urxe_inbox *inbox = &qp->resp.inbox;
 	enum urxe_step step;
 	struct sk_buff *skb;
 
 	step = urxe_read_respond(qp, ctx);
 	while (step == URXE_STEP_DONE && !qp->resp.read.active &&
-	       qp_state(qp) != IB_QPS_ERR && (skb = skb_peek(pkts))) {
+	       qp_state(qp) != IB_QPS_ERR && (skb = urxe_inbox_first(inbox))) {
 		step = respond_skb(qp, skb, ctx);
 		if (step == URXE_STEP_SLEEP)
 			break;
 		if (!run_left(skb)) {
-			skb_unlink(skb, pkts);
-			consume_skb(skb);
+			urxe_inbox_done(inbox, skb);
 		}
 		if (urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;
@@ -393,7 +392,7 @@ static void flush_rq(struct urxe_qp *qp)
 	struct urxe_resp *resp = &qp->resp;
 	u32 n = urxe_rq_pending(&qp->rq);
 
-	skb_queue_purge(&resp->pkts);
+	urxe_inbox_empty(&resp->inbox);
 	resp->read.active = false;
 	resp->length = 0;
 	if (resp->have_rqe)
@@ -424,7 +423,7 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	case IB_QPS_ERR:
 		break;
 	default:
-		urxe_qp_drop(qp, &qp->resp.pkts);
+		urxe_qp_drop(qp, &qp->resp.inbox);
 		return URXE_STEP_DONE;
 	}
 	flush_rq(qp);
@@ -435,7 +434,7 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 
 void urxe_resp_init(struct urxe_qp *qp)
 {
-	skb_queue_head_init(&qp->resp.pkts);
+	urxe_inbox_init(&qp->resp.inbox);
 	timer_setup(&qp->resp.flush_timer, on_flush_timer, 0);
 }
 
@@ -445,7 +444,7 @@ void urxe_resp_reset(struct urxe_qp *qp)
 
 	timer_delete_sync(&resp->flush_timer);
 	resp->flush_wait = 0;
-	skb_queue_purge(&resp->pkts);
+	urxe_inbox_empty(&resp->inbox);
 	resp->msn = 0;
 	resp->in_msg = 0;
 	resp->nak_sent = false;

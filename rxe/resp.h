@@ -10,9 +10,9 @@
 #ifndef URXE_RESP_H
 #define URXE_RESP_H
 
-#include <linux/skbuff.h>
 #include <linux/timer.h>
 
+#include "inbox.h"
 #include "pkt.h"
 #include "rq.h"
 #include "runner.h"
@@ -83,10 +83,10 @@ struct urxe_read {
  * @next_res: the oldest, to be used next
  * @refused: the requester, on this host, wants the bytes of the READ under way; bit
  *	     0, set from its side
- * @slow_seen: of @pkts, looked at for repeated requests; see slow.c
+ * @slow_seen: of @inbox, looked at for repeated requests; see slow.c
  * @flush_timer: in error: when to look for receive requests again
  * @flush_wait: jiffies from the last look to that one
- * @pkts: requests that arrived
+ * @inbox: requests that arrived
  */
 struct urxe_resp {
 	u32			psn;
@@ -111,7 +111,7 @@ struct urxe_resp {
 	u32			slow_seen;
 	struct timer_list	flush_timer;
 	unsigned long		flush_wait;
-	struct sk_buff_head	pkts;
+	struct urxe_inbox	inbox;
 };
 
 /*

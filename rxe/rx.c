@@ -23,8 +23,6 @@
 #include "rx.h"
 #include "trace.h"
 
-/* Bytes that wait at a QP for one of its sides; a window's worth and more. */
-#define BACKLOG_LIMIT	(8 << 20)
 /* Bytes at once that are worth a worker. */
 #define BULK		(16 << 10)
 
@@ -67,17 +65,15 @@ struct arrival {
 static bool enqueue(struct urxe_qp *qp, struct sk_buff *skb, bool request,
 		    struct urxe_run run)
 {
-	struct sk_buff_head *queue = request ? &qp->resp.pkts : &qp->req.pkts;
+	struct urxe_inbox *inbox = request ? &qp->resp.inbox : &qp->req.inbox;
 
-	if (skb_queue_len_lockless(queue) * (u64)skb->truesize >
-	    BACKLOG_LIMIT) {
+	*urxe_run(skb) = run;
+	if (!urxe_inbox_put(inbox, skb)) {
 		urxe_count(qp->dev, URXE_CNT_DROP_BACKLOG);
 		kfree_skb(skb);
 		return false;
 	}
 	trace_urxe_rx(qp, request, run.end - run.off);
-	*urxe_run(skb) = run;
-	skb_queue_tail(queue, skb);
 	return true;
 }
 

@@ -40,7 +40,7 @@ static bool repeats(const struct urxe_qp *qp, struct sk_buff *skb)
  */
 static bool asked_again(struct urxe_qp *qp)
 {
-	struct sk_buff_head *pkts = &qp->resp.pkts;
+	struct sk_buff_head *pkts = &qp->resp.inbox.pkts;
 	struct sk_buff *skb;
 	bool again = false;
 	u32 fresh;
@@ -72,7 +72,7 @@ void urxe_resp_slow(struct urxe_runner *runner, unsigned long waited)
 	struct urxe_qp *qp = container_of(runner, struct urxe_qp, rq_runner);
 
 	if (!waited)
-		qp->resp.slow_seen = skb_queue_len_lockless(&qp->resp.pkts);
+		qp->resp.slow_seen = skb_queue_len_lockless(&qp->resp.inbox.pkts);
 	else if (can_wait(qp) && asked_again(qp))
 		urxe_resp_send_rnr(qp, urxe_rnr_code(qp->attr.min_rnr_timer,
 						     jiffies_to_nsecs(waited)));
