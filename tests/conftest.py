@@ -25,6 +25,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by --quick")
     config.addinivalue_line("markers", "pins: pins memory, in a place that README lists or "
                             "in another's")
+    config.addinivalue_line("markers", "urxe_only(why): says nothing of another link type")
     config.klog = KernelLog()
     net.load(config.getoption("--link-type"))
 
@@ -34,6 +35,10 @@ def pytest_collection_modifyitems(config, items):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]
+    for item in items:
+        ours = item.get_closest_marker("urxe_only")
+        if ours and config.getoption("--link-type") != "urxe":
+            item.add_marker(pytest.mark.skip(reason=ours.args[0]))
 
 
 def fail_on_report(item, outcome):

@@ -29,12 +29,13 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+pytestmark = pytest.mark.urxe_only("rdma_rxe has links on few of these")
+
+
 @pytest.fixture(scope="module", params=(
     "vlan", slow("macvlan"), slow("bridge"), slow("bond"), slow("tun"), "virtio",
     slow("loopback")))
 def pair(request, link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe has links on few of these")
     with kinds.joined(request.param, link_type) as made:
         yield made
 

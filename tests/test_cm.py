@@ -158,11 +158,10 @@ def test_own_host(pair):
 
 
 @pytest.mark.slow
+@pytest.mark.urxe_only("rdma_rxe has no links on VLANs")
 @pytest.mark.parametrize("below", (False, True), ids=("link-on-vlan", "link-below"))
 def test_vlan(pair, link_type, below):
     """Addresses of a VLAN, by a link on it, or by one on the device below."""
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe has no links on VLANs")
     with net.vlans(pair, 9) as ends:
         for vlan, end in zip(ends, pair.ends):
             link = end.link if below else vlan.add_link(link_type)

@@ -14,14 +14,13 @@ from lab.mapping import GIB, PAGE
 SIZES = (PAGE, 1 << 20, GIB, 64 * GIB)
 ROUNDS = 15
 
-# The others in the comparison do.
-pytestmark = [pytest.mark.pins, pytest.mark.slow]
+# The others in the comparison do pin.
+pytestmark = [pytest.mark.pins, pytest.mark.slow,
+              pytest.mark.urxe_only("compares urxe with others")]
 
 
 @pytest.fixture(scope="module")
-def ways(link_type):
-    if link_type != "urxe":
-        pytest.skip("compares urxe with others")
+def ways():
     with cost.contestants() as all_of:
         yield {one.name: one for one in all_of}
 

@@ -24,14 +24,12 @@ SIZE = 32 * PAGE
 LOCAL = e.IBV_ACCESS_LOCAL_WRITE
 READABLE = e.IBV_ACCESS_REMOTE_READ
 
-# udmabuf does, when it makes one.
-pytestmark = pytest.mark.pins
+# udmabuf does pin, when it makes one.
+pytestmark = [pytest.mark.pins, pytest.mark.urxe_only("rdma_rxe takes no dma-buf")]
 
 
 @pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe takes no dma-buf")
+def no_child_left():
     yield
     Child.kill_all()
 

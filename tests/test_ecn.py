@@ -24,10 +24,7 @@ ECT = 2         # the ends know of marks
 RETRIES = ("retry_timeout", "retry_nak", "retry_implied_nak")
 
 
-@pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe takes no notice of marks")
+pytestmark = pytest.mark.urxe_only("rdma_rxe takes no notice of marks")
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import test_data
 from lab import net, perftest
 from lab.programs import pair_up
 
-# rdma_rxe does.
-pytestmark = pytest.mark.pins
+# rdma_rxe does pin.
+pytestmark = [pytest.mark.pins, pytest.mark.urxe_only("takes two drivers")]
 
 
 def slow(*values):
@@ -28,9 +28,7 @@ TOOLS = ("ib_write_bw", "ib_read_bw", slow("ib_send_bw"), "ib_atomic_bw",
 
 
 @pytest.fixture(scope="module")
-def pair(link_type):
-    if link_type != "urxe":
-        pytest.skip("takes two drivers")
+def pair():
     net.load("rxe")
     with net.Pair("urxe", net.Pair.HALF, peer_type="rxe") as made:
         yield made

@@ -32,10 +32,11 @@ SIZE = 64 * PAGE
 ACCESS_ERROR = e.IBV_WC_REM_ACCESS_ERR
 
 
+pytestmark = pytest.mark.urxe_only("rdma_rxe pins: its memory leads another life")
+
+
 @pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe pins: its memory leads another life")
+def no_child_left():
     yield
     Child.kill_all()
 

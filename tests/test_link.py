@@ -33,10 +33,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def urxe_only(link_type):
-    if link_type != "urxe":
-        pytest.skip("how urxe deals with its surroundings")
+pytestmark = pytest.mark.urxe_only("how urxe deals with its surroundings")
 
 
 @pytest.fixture

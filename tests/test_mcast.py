@@ -229,10 +229,9 @@ def test_counted(pair):
         assert after[1]["rx_multicast_packets"] == before[1]["rx_multicast_packets"] + 5
 
 
+@pytest.mark.urxe_only("one link a device")
 def test_links_of_one_device(pair, link_type, group):
     """A second link on the same network device has members of its own."""
-    if link_type != "urxe":
-        pytest.skip("one link a device")
     link = net.Link(link_type, pair.b.netdev, pair.b.netns)
     try:
         ipv6 = ":" in group
@@ -249,11 +248,10 @@ def test_links_of_one_device(pair, link_type, group):
         link.delete()
 
 
+@pytest.mark.urxe_only("one link a device")
 def test_link_goes(pair, link_type, group):
     """A link that ends takes its members out of their groups."""
-    link = net.Link(link_type, pair.b.netdev, pair.b.netns) if link_type == "urxe" else None
-    if not link:
-        pytest.skip("one link a device")
+    link = net.Link(link_type, pair.b.netdev, pair.b.netns)
     boxes = Boxes(pair.b, ":" in group, link=link)
     boxes.attach(0, group)
     assert group in joined(pair.b)
@@ -263,11 +261,10 @@ def test_link_goes(pair, link_type, group):
     boxes.process.communicate()
 
 
+@pytest.mark.urxe_only("rdma_rxe does not tell them apart")
 def test_one_namespace(link_type):
     """Two devices of one namespace are in the group: each member hears a message as
     often as there are ways for it to its own device, which is once."""
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe does not tell them apart")
     with net.Pair(link_type, net.Pair.TOGETHER) as pair:
         with both(pair, "239.1.2.3") as (a, b):
             a.attach(0, "239.1.2.3")
@@ -276,11 +273,10 @@ def test_one_namespace(link_type):
             assert a.texts(0) == ["text"] and b.texts(0) == ["text"]
 
 
+@pytest.mark.urxe_only("rdma_rxe has no links on VLANs")
 def test_vlan(pair, link_type):
     """A link on a VLAN joins there; a link below it hears the VLAN too, as it has
     the VLAN's addresses."""
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe has no links on VLANs")
     with net.vlans(pair, 7) as (vlan_a, vlan_b):
         for end in (vlan_a, vlan_b):
             end.add_link(link_type)

@@ -28,10 +28,11 @@ SIZE = 40 * PAGE
 READABLE = e.IBV_ACCESS_REMOTE_READ
 
 
+pytestmark = pytest.mark.urxe_only("rdma_rxe pins, and can't have all of this")
+
+
 @pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe pins, and can't have all of this")
+def no_child_left():
     yield
     Child.kill_all()
 

@@ -23,6 +23,8 @@ SIZE = 8 << 30
 PAGE = 4096
 PAGES = 200
 
+pytestmark = pytest.mark.urxe_only("another driver pins")
+
 
 class Owner:
     """lab.owner as a child process."""
@@ -53,9 +55,7 @@ class Owner:
 
 
 @pytest.fixture
-def owner(link_type, pair):
-    if link_type != "urxe":
-        pytest.skip("another driver pins")
+def owner(pair):
     child = Owner(pair.b, SIZE)
     yield child
     if child.process.poll() is None:
@@ -84,10 +84,8 @@ def test_more_memory_than_there_is(pair, owner, debug_kernel):
     owner.close()
 
 
-def test_nothing_pinned_while_connected(pair, link_type):
+def test_nothing_pinned_while_connected(pair):
     """Our own process holds queues and regions at both ends."""
-    if link_type != "urxe":
-        pytest.skip("another driver pins")
     with open("/proc/self/status", encoding="ascii") as status:
         before = [line for line in status if line.startswith(("VmPin", "VmLck"))]
     with Connection(pair, 64 << 20):

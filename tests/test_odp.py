@@ -33,10 +33,11 @@ SIZE = 64 * PAGE
 ON_DEMAND = ACCESS | e.IBV_ACCESS_ON_DEMAND
 
 
+pytestmark = pytest.mark.urxe_only("about our driver")
+
+
 @pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("about our driver")
+def no_child_left():
     yield
     Child.kill_all()
 

@@ -25,10 +25,7 @@ def pinned_kb():
     return int(re.search(r"VmPin:\s+(\d+)", status).group(1))
 
 
-@pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe has no choice")
+pytestmark = pytest.mark.urxe_only("rdma_rxe has no choice")
 
 
 @pytest.fixture

@@ -34,9 +34,7 @@ def pair(link_type):
         yield made
 
 
-def urxe_only(link_type):
-    if link_type != "urxe":
-        pytest.skip("about the way that urxe takes")
+way_of_urxe = pytest.mark.urxe_only("about the way that urxe takes")
 
 
 def loopback_packets():
@@ -44,9 +42,9 @@ def loopback_packets():
     return shown[0]["stats64"]["tx"]["packets"]
 
 
-def test_no_wire(pair, link_type):
+@way_of_urxe
+def test_no_wire(pair):
     """No device sees a packet; the link counts what a wire would have seen."""
-    urxe_only(link_type)
     with Connection(pair, SIZE, mtu=MTU) as (a, b):
         # Nothing has to be brought in later.
         for side in (a, b):
@@ -70,10 +68,10 @@ def test_no_wire(pair, link_type):
 
 
 @pytest.mark.slow
-def test_psns_come_round(pair, link_type):
+@way_of_urxe
+def test_psns_come_round(pair):
     """A READ is remembered for when it comes again. 2^24 packets later another request has
     its number, and an answer of its own."""
-    urxe_only(link_type)
     size = 256 << 20
     with Two(pair, size=size, mtu=256, reads=4, psns=(0, 0)) as (a, b):
         b.memory[0:8] = (1).to_bytes(8, "little")
@@ -87,8 +85,7 @@ def test_psns_come_round(pair, link_type):
 
 
 @pytest.fixture
-def owner(pair, link_type):
-    urxe_only(link_type)
+def owner(pair):
     child = Owner(pair.b, SIZE)
     yield child
     if child.process.poll() is None:
@@ -96,6 +93,7 @@ def owner(pair, link_type):
         child.process.wait()
 
 
+@way_of_urxe
 def test_two_processes(pair, owner):
     """The other end is somebody else's, who has not touched the memory yet; then it is
     known where its pages are."""
@@ -120,6 +118,7 @@ def test_two_processes(pair, owner):
     owner.close()
 
 
+@way_of_urxe
 def test_memory_comes_and_goes(pair, owner):
     """Messages out of pages that are taken away and come back in between."""
     dice = random.Random(12)
@@ -140,9 +139,9 @@ def test_memory_comes_and_goes(pair, owner):
 
 
 @pytest.mark.slow
-def test_many_at_once(pair, link_type):
+@way_of_urxe
+def test_many_at_once(pair):
     """More than a window and a turn, both ways at the same time."""
-    urxe_only(link_type)
     depth, dice = 48, random.Random(13)
     with Connection(pair, 8 * SIZE, mtu=MTU, depth=64) as (a, b):
         chunk = 4 * SIZE // depth

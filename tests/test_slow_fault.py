@@ -29,10 +29,11 @@ IMPATIENT = {"timeout": 10, "retries": 3, "rnr_timer": 1}
 LONG = 0.5
 
 
+pytestmark = pytest.mark.urxe_only("rdma_rxe pins: its pages are there")
+
+
 @pytest.fixture(autouse=True)
-def only_here(link_type):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe pins: its pages are there")
+def no_child_left():
     yield
     Child.kill_all()
 

@@ -24,9 +24,8 @@ def mebibyte(number):
 
 
 @pytest.mark.slow
-def test_four_times_the_machine(link_type, pair):
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe pins what it registers")
+@pytest.mark.urxe_only("rdma_rxe pins what it registers")
+def test_four_times_the_machine(pair):
     if machine.memory() > 3 * GIB // 2:
         pytest.skip("would take too long; takes a small machine")
     size = 4 * machine.memory() & -MIB

@@ -17,12 +17,12 @@ from lab.rc import Two, e
 TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENTS = ("urxe_qp_state", "urxe_tx", "urxe_rx", "urxe_retry", "urxe_cqe")
 
+pytestmark = pytest.mark.urxe_only("another driver has other tracepoints")
+
 
 @pytest.fixture
-def trace(link_type):
+def trace():
     """What has been traced since the test began, as lines."""
-    if link_type != "urxe":
-        pytest.skip("another driver has other tracepoints")
     if not (TRACING / "trace").exists():
         run("mount", "-t", "tracefs", "tracefs", str(TRACING))
     switch = TRACING / "events/urxe/enable"
@@ -38,9 +38,7 @@ def of_qp(lines, event, qp_num):
             if f"{event}: qpn=0x{qp_num:06x} " in line]
 
 
-def test_every_event_is_there(link_type):
-    if link_type != "urxe":
-        pytest.skip("another driver has other tracepoints")
+def test_every_event_is_there():
     there = {path.name for path in (TRACING / "events/urxe").iterdir()
              if path.is_dir()}
     assert there == set(EVENTS)

@@ -31,10 +31,11 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+pytestmark = pytest.mark.urxe_only("how urxe deals with its surroundings")
+
+
 @pytest.fixture
 def pair(link_type):
-    if link_type != "urxe":
-        pytest.skip("how urxe deals with its surroundings")
     with net.Pair(link_type) as made:
         yield made
 
