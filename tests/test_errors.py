@@ -63,18 +63,22 @@ def post(node, opcode, peer, offset=0, wr_id=1, length=None):
 
 def dies(a, b, status, event, receives=()):
     """The request numbered 1 fails with status and the next is flushed; both queue
-    pairs are in error; b gets the event; b's receive requests end like this."""
+    pairs are in error; b gets the event; b's receive requests end like this. What
+    is posted now is flushed behind all that, and there is nothing else."""
     assert a.statuses(2) == [(1, status), (2, FLUSHED)]
     a.wait_state(e.IBV_QPS_ERR)
     b.wait_state(e.IBV_QPS_ERR)
     if event is not None:
         assert b.event() == event
-    assert b.event(0.05) is None
-    assert a.event(0) is None
     if receives:
         assert b.receive_statuses(len(receives)) == list(receives)
-    a.nothing(0.05)
-    b.nothing(0.05)
+    a.post(SEND, 0, 8, wr_id=3)
+    assert a.statuses() == [(3, FLUSHED)]
+    b.post_receive(0, 8, wr_id=9)
+    assert b.receive_statuses() == [(9, FLUSHED)]
+    for node in (a, b):
+        node.nothing(0)
+        assert node.event(0) is None
 
 
 # --- the responder refuses -------------------------------------------------
@@ -438,7 +442,7 @@ def test_communication_established(pair):
         assert b.event() == e.IBV_EVENT_COMM_EST
         a.post(WRITE, 0, 100, b.identity())
         a.poll()
-        assert b.event(0.1) is None
+        assert b.event(0) is None
         b.qp.to_rts(attr)
         assert b.state() == e.IBV_QPS_RTS
 

@@ -25,7 +25,7 @@ from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          PROT_NONE, PROT_READ, RW, Child, Mapping, Swap, in_child,
                          noise, read_file, write_file)
 from lab.net import wait_for
-from lab.rc import Node, Two, e, same
+from lab.rc import Node, Two, counters, e, same
 from lab.verbs import Peer
 
 SIZE = 64 * PAGE
@@ -282,9 +282,11 @@ def test_spoiled_at_the_sender(pair, what):
     with Two(pair, size=SIZE, a={"memory": there}) as (a, b):
         SPOILED[what][0](there)
         b.post_receive(0, SIZE)
+        before = counters(a.end.link)["tx_packets"]
         a.post(e.IBV_WR_SEND, 0, SIZE, wr_id=1)
         assert a.statuses() == [(1, e.IBV_WC_LOC_PROT_ERR)]
-        b.nothing()
+        assert counters(a.end.link)["tx_packets"] == before
+        b.nothing(0)
         assert same(b.memory[0:SIZE], bytes(SIZE))
 
 

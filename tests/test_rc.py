@@ -316,7 +316,7 @@ def test_signalling(pair, every):
             wanted = range(16) if every else (15,)
             got = [one.wr_id - batch * 16 for one in a.poll(len(wanted))]
             assert got == list(wanted)
-        a.nothing()
+        a.nothing(0)
 
 
 @pytest.mark.parametrize("mtu", (256, 4096))
@@ -371,33 +371,35 @@ def test_largest_message(pair, debug_kernel):
 def test_completion_channel(pair):
     """Armed for all, an event comes once per arming; armed for solicited ones,
     only those and errors raise one."""
-    solicited = e.IBV_SEND_SIGNALED | e.IBV_SEND_SOLICITED
     with Two(pair, size=8192, channel=True) as (a, b):
+        def send(flags=0):
+            # It is acknowledged when it has raised what event it raises.
+            a.post(e.IBV_WR_SEND, 0, 8, flags=e.IBV_SEND_SIGNALED | flags)
+            a.poll()
         for slot in range(8):
             b.post_receive(8 * slot, 8)
         b.rcq.req_notify()
-        assert not b.receive_event(0.2)
-        a.post(e.IBV_WR_SEND, 0, 8)
+        assert not b.receive_event(0)
+        send()
         assert b.receive_event()
-        a.post(e.IBV_WR_SEND, 0, 8)
+        send()
         b.poll_receive(2)
-        assert not b.receive_event(0.2), "an event without arming"
+        assert not b.receive_event(0), "an event without arming"
         b.rcq.req_notify(solicited_only=True)
-        a.post(e.IBV_WR_SEND, 0, 8)
+        send()
         b.poll_receive()
-        assert not b.receive_event(0.2), "an event for what is not solicited"
-        a.post(e.IBV_WR_SEND, 0, 8, flags=solicited)
+        assert not b.receive_event(0), "an event for what is not solicited"
+        send(e.IBV_SEND_SOLICITED)
         assert b.receive_event()
         b.poll_receive()
         # Who waits for all is not made to wait for solicited ones only.
         b.rcq.req_notify()
         b.rcq.req_notify(solicited_only=True)
-        a.post(e.IBV_WR_SEND, 0, 8)
+        send()
         assert b.receive_event()
         b.rcq.req_notify(solicited_only=True)
         b.to_error()
         assert b.receive_event(), "no event for an error"
-        a.poll(5)
         b.poll_receive(4, check=False)
 
 
@@ -432,11 +434,21 @@ def test_cq_overflow(pair):
         for wr_id in range(room + 5):
             a.post(e.IBV_WR_RDMA_WRITE, 0, 8, peer, wr_id=wr_id)
         assert a.event() == e.IBV_EVENT_CQ_ERR
-        assert a.event(0.2) is None
+        # The next event is of when all that was sent is done.
+        stop_sending(a)
+        assert a.event(30) == e.IBV_EVENT_SQ_DRAINED
+        assert a.event(0) is None
         assert [one.wr_id for one in a.poll(room)] == list(range(room))
 
 
 # --- states and attributes -------------------------------------------------
+
+
+def stop_sending(node):
+    """SQD, with an event when what is under way is finished."""
+    attr = QPAttr(qp_state=e.IBV_QPS_SQD)
+    attr.en_sqd_async_notify = 1
+    node.qp.modify(attr, e.IBV_QP_STATE | e.IBV_QP_EN_SQD_ASYNC_NOTIFY)
 
 
 def test_states(pair):
@@ -545,8 +557,8 @@ def test_reset_and_reuse(pair):
                 assert node.state() == e.IBV_QPS_RESET
             for node, other in ((a, b), (b, a)):
                 node.connect(other.identity(), psn=turn * 1000, peer_psn=turn * 1000)
-            a.nothing(0.1)
-            b.nothing(0.1)
+            a.nothing(0)
+            b.nothing(0)
 
 
 def test_drain(pair):
@@ -555,11 +567,8 @@ def test_drain(pair):
         peer = b.identity()
         for wr_id in range(20):
             a.post(e.IBV_WR_RDMA_WRITE, 0, 1 << 18, peer, wr_id=wr_id)
-        attr = QPAttr(qp_state=e.IBV_QPS_SQD)
-        attr.en_sqd_async_notify = 1
-        a.qp.modify(attr, e.IBV_QP_STATE | e.IBV_QP_EN_SQD_ASYNC_NOTIFY)
+        stop_sending(a)
         assert a.event(30) == e.IBV_EVENT_SQ_DRAINED
-        assert a.event(0.2) is None
         assert a.qp.query(0)[0].sq_draining == 0
         done = 0
         while True:
@@ -570,11 +579,16 @@ def test_drain(pair):
             done += got
         a.post(e.IBV_WR_SEND_WITH_IMM, 0, 8, wr_id=99)
         b.post_receive(0, 8)
-        a.nothing(0.3)
+        # What a answers now comes behind what it would have sent.
+        b.post(e.IBV_WR_RDMA_WRITE, 0, 8, a.identity())
+        b.poll()
+        a.nothing(0)
+        b.nothing(0)
         a.qp.modify(QPAttr(qp_state=e.IBV_QPS_RTS), e.IBV_QP_STATE)
         got = [one.wr_id for one in a.poll(21 - done)]
         assert got == [*range(done, 20), 99]
         b.poll_receive()
+        assert a.event(0) is None
 
 
 def test_flush_order(pair):
@@ -597,7 +611,7 @@ def test_flush_order(pair):
         for wr_id in range(3):
             a.post(e.IBV_WR_SEND, 0, 8, wr_id=wr_id)
         assert a.statuses(3) == [(wr_id, flushed) for wr_id in range(3)]
-        a.nothing()
+        a.nothing(0)
 
 
 def test_receives_after_the_error(pair):
@@ -609,7 +623,7 @@ def test_receives_after_the_error(pair):
             time.sleep(wait)
             b.post_receive(0, 8, wr_id=7)
             assert b.receive_statuses(1, 5) == [(7, e.IBV_WC_WR_FLUSH_ERR)]
-        b.nothing()
+        b.nothing(0)
 
 
 # --- limits ----------------------------------------------------------------

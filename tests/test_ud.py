@@ -107,9 +107,9 @@ def test_qkey(pair, tmp_path):
             for qkey in (QKEY + 1, OWN_QKEY, 0xffffffff):
                 a.send(b.identity(), 0, 10, qkey=qkey)
             a.poll(3)
-            b.nothing()
             a.send(b.identity(), 0, 10)
             b.poll_receive()
+        b.nothing(0)
         assert counters(b.end.link)["drop_qkey"] == before + 3
         assert b.context.query_port(1).qkey_viol_cntr == violations + 3
         sent = [struct.unpack_from("!II", packet.roce, 12) for packet in capture.packets()]
@@ -125,8 +125,8 @@ def test_no_room(pair):
             before = counters(b.end.link)[counter]
             a.send(b.identity(), 0, 100)
             a.poll()
-            b.nothing()
-            assert counters(b.end.link)[counter] == before + 1
+            net.wait_for(lambda: counters(b.end.link)[counter] == before + 1, 5, counter)
+            b.nothing(0)
             if counter == "drop_no_rqe":
                 b.post_receive(0, GRH + 99, wr_id=9)
         a.send(b.identity(), 0, 99)
@@ -154,8 +154,9 @@ def test_states(pair):
         b.post_receive(0, 4096)
         before = counters(b.end.link)["drop_qp_state"]
         a.send(b.identity(), 0, 10)
-        b.nothing()
-        assert counters(b.end.link)["drop_qp_state"] == before + 1
+        net.wait_for(lambda: counters(b.end.link)["drop_qp_state"] == before + 1, 5,
+                     "the drop")
+        b.nothing(0)
         b.qp.modify(QPAttr(qp_state=e.IBV_QPS_RTR), e.IBV_QP_STATE)
         a.send(b.identity(), 0, 11)
         assert b.poll_receive()[0].byte_len == GRH + 11
@@ -303,9 +304,12 @@ def test_not_to_connected(pair):
         rc = Node(pair.b, size=4096)
         rc.connect(a.identity())
         rc.post_receive(0, 4096)
+        before = counters(pair.b.link)["drop_malformed"]
         a.send(rc.identity(), 0, 100)
         a.poll()
-        rc.nothing()
+        net.wait_for(lambda: counters(pair.b.link)["drop_malformed"] == before + 1, 5,
+                     "the drop")
+        rc.nothing(0)
         assert rc.state() == e.IBV_QPS_RTS
         rc.close()
 

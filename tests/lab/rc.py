@@ -165,12 +165,17 @@ class Node(Side):
                 for one in self.poll_receive(count, seconds, False)]
 
     def nothing(self, seconds=0.2):
-        """Neither queue completes anything for a while."""
+        """Neither queue has completed anything, nor does for a while. 0 is to look
+        once: who has seen the end of something later need not wait."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while True:
+            left = self.pending + self.rpending
+            assert not left, f"{left[0]}"
             for queue in (self.cq, self.rcq):
                 got, completions = queue.poll(1)
                 assert not got, f"{completions[0]}"
+            if time.monotonic() >= end:
+                return
             time.sleep(0.01)
 
     def event(self, seconds=5):
