@@ -357,12 +357,13 @@ def test_rnr_for_ever(pair, opcode):
     with Two(pair, size=SIZE, rnr_retries=7, rnr_timer=20) as (a, b):
         fill(a, b)
         before = counters(b.end.link)["tx_rnr_nak"]
-        post(a, opcode, None if opcode == SEND else b.identity(), length=5000)
+        def sent():
+            return counters(b.end.link)["tx_rnr_nak"] - before
         start = time.monotonic()
-        time.sleep(0.6)
-        sent = counters(b.end.link)["tx_rnr_nak"] - before
+        post(a, opcode, None if opcode == SEND else b.identity(), length=5000)
+        net.wait_for(lambda: sent() > 7, 20, "more than seven retries")
         # Timer code 20 stands for 10.24 ms.
-        assert 7 < sent <= (time.monotonic() - start) / 0.01024 + 1
+        assert sent() <= (time.monotonic() - start) / 0.01024 + 1
         b.post_receive(0, 8192, wr_id=7)
         a.poll()
         done, = b.poll_receive()
@@ -394,35 +395,64 @@ def test_peer_gone(pair, opcode):
             assert after["retry_timeout"] - before["retry_timeout"] == retries + 1
 
 
+class Transfer:
+    """Requests of 1 MiB, one behind the other, some of them posted at any time until one
+    fails. So whatever is to end it does not come too late."""
+
+    AHEAD = 16
+
+    def __init__(self, node, opcode, peer):
+        self.node, self.opcode, self.peer = node, opcode, peer
+        self.posted = self.done = 0
+
+    def fill(self):
+        while self.posted < self.done + self.AHEAD:
+            post(self.node, self.opcode, self.peer, wr_id=self.posted, length=1 << 20)
+            self.posted += 1
+
+    def next(self):
+        """The status of the next one; the queue is full again if that is good."""
+        (wr_id, status), = self.node.statuses(seconds=60)
+        assert wr_id == self.done
+        self.done += 1
+        if not status:
+            self.fill()
+        return status
+
+    def begin(self):
+        self.fill()
+        assert self.next() == 0
+
+    def ends(self, *statuses):
+        """One fails, with one of these; those behind it are flushed."""
+        end = time.monotonic() + 60
+        while not (status := self.next()):
+            assert time.monotonic() < end, "the transfer goes on"
+        assert status in statuses
+        flushed = range(self.done, self.posted)
+        assert self.node.statuses(len(flushed)) == [(wr_id, FLUSHED) for wr_id in flushed]
+
+
 def test_peer_destroyed_while_busy(pair):
     """In the middle of a long transfer, each way."""
     for opcode in (WRITE, READ):
-        with Two(pair, size=1 << 20, timeout=12, retries=3) as (a, b):
-            peer = b.identity()
-            for wr_id in range(16):
-                a.post(opcode, 0, 1 << 20, peer, 0, wr_id=wr_id)
-            a.poll()
+        with Two(pair, size=1 << 20, timeout=14, retries=2) as (a, b):
+            transfer = Transfer(a, opcode, b.identity())
+            transfer.begin()
             b.qp.close()
-            statuses = [status for _, status in a.statuses(15)]
-            good = statuses.count(0)
-            assert statuses[:good] == [0] * good
-            assert statuses[good:] == [e.IBV_WC_RETRY_EXC_ERR] + [FLUSHED] * (14 - good)
+            transfer.ends(e.IBV_WC_RETRY_EXC_ERR)
 
 
 def test_region_withdrawn_while_busy(pair):
     """Deregistering waits for nobody, and nothing is written afterwards."""
     with Two(pair, size=1 << 20, mtu=1024) as (a, b):
-        peer = b.identity()
         a.memory[0:1 << 20] = b"\xaa" * (1 << 20)
-        for wr_id in range(16):
-            a.post(WRITE, 0, 1 << 20, peer, 0, wr_id=wr_id)
-        a.poll()
+        transfer = Transfer(a, WRITE, b.identity())
+        transfer.begin()
         b.mr.close()
         b.memory[0:1 << 20] = bytes(1 << 20)
         b.mr = MR(b.pd, 4096, ACCESS, address=b.memory.address)
-        statuses = [status for _, status in a.statuses(15)]
-        good = statuses.count(0)
-        assert statuses[good:] == [e.IBV_WC_REM_ACCESS_ERR] + [FLUSHED] * (14 - good)
+        transfer.ends(e.IBV_WC_REM_ACCESS_ERR)
         assert same(b.memory[0:1 << 20], bytes(1 << 20))
 
 
@@ -454,7 +484,7 @@ def victim_of(node, end, work):
     """A process of its own at one end, connected to a node of ours."""
     victim = Victim(end, work)
     victim.meet(node.identity())
-    node.connect(victim.peer, timeout=12, retries=4)
+    node.connect(victim.peer, timeout=14, retries=2)
     victim.start()
     return victim
 
@@ -467,7 +497,9 @@ def test_killed_requester(pair, work):
         victim = victim_of(node, pair.a, work)
         for slot in range(32):
             node.post_receive(slot * 4096, 4096)
-        time.sleep(0.5)
+        before = counters(pair.b.link)["rx_packets"]
+        net.wait_for(lambda: counters(pair.b.link)["rx_packets"] > before, 20,
+                     "what the process sends")
         alive = resources.counts(pair.a.link.name)["qp"]
         victim.kill()
         net.wait_for(lambda: resources.counts(pair.a.link.name)["qp"] < alive, 5,
@@ -484,17 +516,11 @@ def test_killed_responder(pair, opcode):
     node = Node(pair.b, size=1 << 20)
     try:
         victim = victim_of(node, pair.a, "wait")
-        for wr_id in range(32):
-            post(node, opcode, None if opcode == SEND else victim.peer, wr_id=wr_id,
-                 length=1 << 20)
-        node.poll()
-        victim.kill()
-        statuses = [status for _, status in node.statuses(31, 60)]
-        good = statuses.count(0)
-        assert good < 31, "killed too late"
+        transfer = Transfer(node, opcode, None if opcode == SEND else victim.peer)
+        transfer.begin()
+        victim.process.kill()
         # Its memory may be gone before its queue pair is.
-        assert statuses[good] in (e.IBV_WC_RETRY_EXC_ERR, e.IBV_WC_REM_ACCESS_ERR,
-                                  e.IBV_WC_REM_OP_ERR, e.IBV_WC_RNR_RETRY_EXC_ERR)
-        assert statuses[good + 1:] == [FLUSHED] * (30 - good)
+        transfer.ends(e.IBV_WC_RETRY_EXC_ERR, e.IBV_WC_REM_ACCESS_ERR, e.IBV_WC_REM_OP_ERR)
+        victim.kill()
     finally:
         node.close()

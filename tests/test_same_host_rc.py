@@ -13,14 +13,9 @@ import test_rc
 
 from lab import net
 
-# These need a transfer that is still under way when the system call that began it
-# has returned, which it seldom is here.
-LEFT_OUT = ("test_killed_responder", "test_peer_destroyed_while_busy")
-
 # Tests, and the fixtures they use.
 globals().update({name: thing for module in (test_errors, test_rc)
-                  for name, thing in vars(module).items()
-                  if not name.startswith("_") and name not in LEFT_OUT})
+                  for name, thing in vars(module).items() if not name.startswith("_")})
 pytestmark = pytest.mark.slow
 
 
