@@ -17,15 +17,15 @@ import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
-from lab import net, resources
+from lab import net, resources, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.rc import Node, Two, counters, e, same
 from lab.slowfile import SlowFile
 from lab.verbs import Peer
 
 SIZE = 16 * PAGE
-# All the patience that a requester has with silence: 4 ms, 8 ms and so on.
-IMPATIENT = {"timeout": 10, "retries": 3, "rnr_timer": 1}
+# All the patience that a requester has with silence: 34 ms, and 67 ms three times.
+IMPATIENT = {"timeout": 12, "retries": 3, "rnr_timer": 1}
 LONG = 0.5
 
 
@@ -154,18 +154,40 @@ def stuck(pair, slow, operate=write, **options):
 # --- that queue pair ---------------------------------------------------------------
 
 
+class Told:
+    """How often peers of b have been told to wait, from now on."""
+
+    def __init__(self, pair):
+        self.link = pair.b.link
+        self.before = self.now()
+
+    def now(self):
+        return counters(self.link)["tx_rnr_nak"]
+
+    def count(self):
+        return self.now() - self.before
+
+    def wait_for(self, times):
+        """Each wait is for as long as it has all taken: the third ends beyond the
+        patience with silence, the fourth far beyond."""
+        net.wait_for(lambda: self.count() >= times, 20, f"to be told {times} times to wait")
+
+
 @pytest.mark.parametrize("operate", TOLD + NOT_TOLD, ids=lambda one: one.__name__)
 def test_waits(pair, slow, operate):
     """Far beyond the peer's patience with silence, and then it goes on as if nothing
     had been. The peer was told to wait whenever it asked."""
-    before = counters(pair.b.link)["tx_rnr_nak"]
+    told = Told(pair)
     with stuck(pair, slow, operate) as (a, b):
-        time.sleep(LONG)
-        a.nothing(0.05)
-        told = counters(pair.b.link)["tx_rnr_nak"] - before
-        assert 0 < told < 20 if operate in TOLD else told == 0
+        if operate in TOLD:
+            told.wait_for(4)
+        else:
+            time.sleep(LONG)
+        for node in (a, b):
+            node.nothing(0)
         slow.answer()
         done(operate, a, b, slow)
+        assert 4 <= told.count() < 20 if operate in TOLD else told.count() == 0
         # nothing is left behind
         a.memory[0:SIZE] = noise(SIZE, 4)
         a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
@@ -175,6 +197,7 @@ def test_waits(pair, slow, operate):
 
 def test_waits_in_the_middle(pair, slow):
     """Of a message, with others behind it; each is done once, in order."""
+    told = Told(pair)
     with stuck(pair, slow, lambda a, b: a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE,
                                                b.identity(), 0)) as (a, b):
         for wr_id in range(1, 5):
@@ -182,8 +205,8 @@ def test_waits_in_the_middle(pair, slow):
         a.memory[0:8] = bytes(8)
         a.post(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 8, 8, b.identity(), 0, compare_add=1,
                wr_id=5)
-        time.sleep(LONG / 2)
-        a.nothing(0.01)
+        told.wait_for(3)
+        a.nothing(0)
         slow.answer()
         assert a.statuses(6) == [(n, e.IBV_WC_SUCCESS) for n in range(6)]
         assert slow.mapping.peek(0, 8) == (1).to_bytes(8, "little")
@@ -192,10 +215,10 @@ def test_waits_in_the_middle(pair, slow):
 def test_a_peer_that_may_not_be_told(pair, slow):
     """Without retries for a receiver that is not ready, being told would be the end.
     Such a peer has its patience with silence, to the end of that."""
-    before = counters(pair.b.link)["tx_rnr_nak"]
+    told = Told(pair)
     with stuck(pair, slow, rnr_retries=0) as (a, b):
         assert a.statuses() == [(0, e.IBV_WC_RETRY_EXC_ERR)]
-        assert counters(pair.b.link)["tx_rnr_nak"] == before
+        assert told.count() == 0
         slow.answer()
         b.close()
         b.close = lambda: None
@@ -203,11 +226,16 @@ def test_a_peer_that_may_not_be_told(pair, slow):
 
 def test_a_peer_with_few_retries(pair, slow):
     """Each time it asks it is asked to wait for longer: three times are long enough
-    for a page that comes within three times its patience with silence."""
-    with stuck(pair, slow, rnr_retries=3) as (a, b):
-        time.sleep(0.1)
+    for a page that comes after it has asked twice, which leaves a second for that."""
+    with contextlib.closing(wire.Injector(pair.a, pair.b)) as line, \
+         stuck(pair, slow, rnr_retries=3, timeout=14) as (a, b):
+        answers = line.heard(20, 2)
         slow.answer()
         done(write, a, b, slow)
+    assert [(one.opcode, one.roce[12] & 0xe0) for one in answers] == 2 * [(wire.ACK, 0x20)]
+    # The timer codes count up with the wait, but for 0, which is the longest.
+    first, second = ((one.roce[12] - 1) % 32 for one in answers)
+    assert first < second or first == second == 31
 
 
 def test_a_page_that_never_comes(pair, slow):
@@ -259,14 +287,17 @@ def test_others_go_on(pair, slow, operate):
 def test_many_stuck_ones_hold_up_no_other(pair):
     """Two dozen of one process at once, each with a worker that waits."""
     slow = UserFault()
+    before = counters(pair.b.link)["worker_handover"]
     with contextlib.ExitStack() as stack:
         nodes = [stack.enter_context(Two(pair, a={"size": PAGE}, b={"memory": slow.mapping,
                                                                     "depth": 4}))
                  for _ in range(24)]
         for a, b in nodes:
             write_small(a, b)
-        slow.wait()
-        time.sleep(0.1)
+        # Each of them asks for the page.
+        for _ in nodes:
+            slow.wait()
+        assert counters(pair.b.link)["worker_handover"] - before == len(nodes)
         with Two(pair, size=SIZE) as (c, d):
             exchange(c, d, 5)
         slow.answer()
