@@ -16,7 +16,7 @@ import subprocess
 
 import pytest
 
-from lab import net
+from lab import machine, net
 from lab.rc import counters
 
 PROGRAM = "/usr/lib/urxe/mcast"
@@ -41,10 +41,12 @@ class Boxes:
 
     def __init__(self, end, ipv6=False, count=3, link=None):
         self.end, self.link = end, link or end.link
-        index = self.link.gid_index(end.ipv6 if ipv6 else end.ipv4)
-        self.process = subprocess.Popen(
-            [PROGRAM, self.link.name, str(index), hex(QKEY), str(count)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = end.ipv6 if ipv6 else end.ipv4
+        index = self.link.gid_index(self.address)
+        with machine.one_processor():
+            self.process = subprocess.Popen(
+                [PROGRAM, self.link.name, str(index), hex(QKEY), str(count)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.numbers = [int(word) for word in self.process.stdout.readline().split()]
 
     def ask(self, *words):
@@ -69,14 +71,15 @@ class Boxes:
     def send(self, box, to, text, qp_num=EVERYONE):
         self.ask("send", box, as_gid(to), qp_num, text)
 
-    def taken(self, box, milliseconds=200):
-        """[(sender's queue pair, group, text)] of what has come."""
-        found = [line.split(" ", 2) for line in self.ask("take", box, milliseconds)]
+    def taken(self, box, count, milliseconds=0):
+        """[(sender's queue pair, group, text)] of the next that come, and of what comes
+        within so long behind them; fewer after a long wait."""
+        found = [line.split(" ", 2) for line in self.ask("take", box, count, milliseconds)]
         return [(int(sender), str(ipaddress.IPv6Address(gid).ipv4_mapped or gid), text)
                 for sender, gid, text in found]
 
-    def texts(self, box):
-        return [text for _, _, text in self.taken(box)]
+    def texts(self, box, count, milliseconds=0):
+        return [text for _, _, text in self.taken(box, count, milliseconds)]
 
     def __enter__(self):
         return self
@@ -92,6 +95,15 @@ def both(pair, group):
     ipv6 = ":" in group
     with Boxes(pair.a, ipv6) as a, Boxes(pair.b, ipv6) as b:
         yield a, b
+
+
+def nothing_more(sender, *receivers):
+    """What each queue pair gets next is what is sent to it alone, behind all the rest;
+    and then nothing."""
+    for boxes in receivers:
+        for box, number in enumerate(boxes.numbers):
+            sender.send(0, boxes.address, "last", number)
+            assert boxes.texts(box, 1, 20) == ["last"]
 
 
 def joined(end, netdev=None):
@@ -110,8 +122,8 @@ def test_members_only(pair, group):
         for number in range(20):
             a.send(0, group, f"message-{number}")
         wanted = [(a.numbers[0], group, f"message-{number}") for number in range(20)]
-        assert b.taken(0) == wanted and b.taken(2) == wanted
-        assert b.taken(1) == [] and a.taken(0) == []
+        assert b.taken(0, 20) == wanted and b.taken(2, 20) == wanted
+        nothing_more(a, a, b)
 
 
 def test_own_host(pair, group):
@@ -125,8 +137,9 @@ def test_own_host(pair, group):
         b.send(2, group, "from-b")
         for boxes in (a, b):
             for box in (0, 1):
-                assert sorted(boxes.texts(box)) == ["from-a", "from-b"]
-            assert boxes.texts(2) == []
+                assert sorted(boxes.texts(box, 2)) == ["from-a", "from-b"]
+        for sender in (a, b):
+            nothing_more(sender, a, b)
 
 
 def test_groups_apart(pair, group):
@@ -140,10 +153,12 @@ def test_groups_apart(pair, group):
             a.send(0, group, "one")
             a.send(0, other, "other")
         send()
-        assert [b.texts(box) for box in range(3)] == [["one", "other"], ["other"], []]
+        assert (b.texts(0, 2), b.texts(1, 1)) == (["one", "other"], ["other"])
+        nothing_more(a, b)
         b.detach(0, other)
         send()
-        assert [b.texts(box) for box in range(3)] == [["one"], ["other"], []]
+        assert (b.texts(0, 1), b.texts(1, 1)) == (["one"], ["other"])
+        nothing_more(a, b)
         with pytest.raises(OSError):
             b.detach(0, other)
 
@@ -212,7 +227,8 @@ def test_not_a_group(pair):
         b.attach(0, "239.1.2.3")
         a.send(0, pair.b.ipv4, "astray")
         a.send(0, pair.b.ipv4, "straight", b.numbers[0])
-        assert b.texts(0) == ["straight"]
+        assert b.texts(0, 1) == ["straight"]
+        nothing_more(a, b)
 
 
 def test_counted(pair):
@@ -223,7 +239,7 @@ def test_counted(pair):
         for _ in range(5):
             a.send(0, "239.1.2.3", "text")
         a.send(0, pair.b.ipv4, "single", b.numbers[0])
-        assert len(b.texts(0)) == 6 and len(b.texts(1)) == 5
+        assert b.texts(0, 6) == 5 * ["text"] + ["single"] and b.texts(1, 5) == 5 * ["text"]
         after = [counters(end.link) for end in pair.ends]
         assert after[0]["tx_multicast_packets"] == before[0]["tx_multicast_packets"] + 5
         assert after[1]["rx_multicast_packets"] == before[1]["rx_multicast_packets"] + 5
@@ -239,11 +255,12 @@ def test_links_of_one_device(pair, link_type, group):
             b.attach(0, group)
             more.attach(1, group)
             a.send(0, group, "text")
-            assert b.texts(0) == ["text"] and more.texts(1) == ["text"]
+            assert b.texts(0, 1) == ["text"] and more.texts(1, 1) == ["text"]
             b.detach(0, group)
             assert group in joined(pair.b)
             a.send(0, group, "again")
-            assert b.texts(0) == [] and more.texts(1) == ["again"]
+            assert more.texts(1, 1) == ["again"]
+            nothing_more(a, b, more)
     finally:
         link.delete()
 
@@ -270,7 +287,8 @@ def test_one_namespace(link_type):
             a.attach(0, "239.1.2.3")
             b.attach(0, "239.1.2.3")
             a.send(1, "239.1.2.3", "text")
-            assert a.texts(0) == ["text"] and b.texts(0) == ["text"]
+            assert a.texts(0, 1) == ["text"] and b.texts(0, 1) == ["text"]
+            nothing_more(a, a, b)
 
 
 @pytest.mark.urxe_only("rdma_rxe has no links on VLANs")
@@ -285,10 +303,12 @@ def test_vlan(pair, link_type):
             assert "239.1.2.3" in joined(pair.b, vlan_b.netdev)
             assert "239.1.2.3" not in joined(pair.b)
             a.send(0, "239.1.2.3", "in-the-vlan")
-            assert b.texts(0) == ["in-the-vlan"]
+            assert b.texts(0, 1) == ["in-the-vlan"]
             with Boxes(pair.a) as plain, Boxes(pair.b) as below:
                 below.attach(0, "239.1.2.3")
                 plain.send(0, "239.1.2.3", "outside")
                 a.send(0, "239.1.2.3", "inside")
-                assert b.texts(0) == ["inside"]
-                assert sorted(below.texts(0)) == ["inside", "outside"]
+                assert b.texts(0, 1) == ["inside"]
+                assert sorted(below.texts(0, 2)) == ["inside", "outside"]
+                nothing_more(a, b)
+                nothing_more(plain, below)

@@ -6,7 +6,8 @@
  *	attach Q GROUP		a queue pair (0 is the first) enters a group
  *	detach Q GROUP		and leaves it
  *	send Q TO QPN TEXT	a datagram to an address
- *	take Q MILLISECONDS	what has come, until nothing did for so long
+ *	take Q COUNT MS		so many datagrams, and what comes until nothing did for MS
+ *				milliseconds after the last of them; fewer after a long wait
  *	close Q			destroy the queue pair
  *
  * Each is answered by `ok` or `error ERRNO`; take first by lines `SOURCE_QPN GID TEXT`,
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <time.h>
 
+#define PATIENCE_MS	20000
 #define SLOTS	64
 #define SLOT	2048
 #define GRH	40
@@ -158,9 +160,9 @@ static long long now_ms(void)
 	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-static int take(struct box *box, int ms)
+static int take(struct box *box, int count, int ms)
 {
-	long long end = now_ms() + ms;
+	long long end = now_ms() + (count ? PATIENCE_MS : ms);
 	struct ibv_wc wc;
 
 	while (now_ms() < end) {
@@ -171,7 +173,8 @@ static int take(struct box *box, int ms)
 		print_datagram(box, &wc);
 		if (post_receive(box, wc.wr_id))
 			return -EIO;
-		end = now_ms() + ms;
+		count--;
+		end = now_ms() + (count > 0 ? PATIENCE_MS : ms);
 	}
 	return 0;
 }
@@ -181,10 +184,10 @@ static int command(struct box *box, const char *word, char *rest)
 	union ibv_gid gid = {};
 	char address[64] = "";
 	unsigned int qpn;
-	int at = 0;
+	int count, ms, at = 0;
 
-	if (!strcmp(word, "take"))
-		return take(box, atoi(rest));
+	if (!strcmp(word, "take") && sscanf(rest, "%d %d", &count, &ms) == 2)
+		return take(box, count, ms);
 	if (!strcmp(word, "close"))
 		return -ibv_destroy_qp(box->qp);
 	if (sscanf(rest, "%63s%n", address, &at) != 1 ||

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""What the kernel says of the whole machine's memory."""
+"""What the kernel says of the whole machine's memory, and where on it a program runs."""
+
+import contextlib
+import os
 
 from lab.mapping import read_file, write_file
 
@@ -32,3 +35,15 @@ def pages_pinned_ever():
 
 def drop_caches():
     write_file("/proc/sys/vm/drop_caches", 3)
+
+
+@contextlib.contextmanager
+def one_processor():
+    """Stay on one, children too: what it sends arrives in order, while what waits in
+    the queue of one processor may be overtaken by what another one sends."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
