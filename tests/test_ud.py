@@ -9,6 +9,7 @@ told.
 """
 
 import collections
+import contextlib
 import ipaddress
 import random
 import struct
@@ -284,8 +285,8 @@ def test_packets(pair, tmp_path):
                                     wire.UD | wire.SEND_FIRST, wire.UD | wire.WRITE_ONLY))
 def test_other_services(pair, opcode):
     """Packets of another service do nothing, whatever stands where the Q_Key would."""
-    with Two(pair, size=8192) as (_, b):
-        injector = wire.Injector(pair.a, pair.b)
+    with Two(pair, size=8192) as (_, b), \
+         contextlib.closing(wire.Injector(pair.a, pair.b)) as injector:
         b.post_receive(0, 4096)
         before = counters(b.end.link)
         deth = struct.pack("!II", QKEY, 1)
@@ -295,7 +296,6 @@ def test_other_services(pair, opcode):
         injector.send(wire.bth(wire.UD | wire.SEND_ONLY, b.qp.qp_num, 0, ack=False) +
                       deth + b"good")
         assert b.poll_receive()[0].byte_len == GRH + 4
-        injector.close()
 
 
 def test_not_to_connected(pair):

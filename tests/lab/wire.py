@@ -4,6 +4,7 @@ driver: IBTA volume 1, chapter 9, and annex 17 (RoCEv2).
 
 A packet is what follows the Ethernet header."""
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -13,6 +14,7 @@ import subprocess
 import time
 import zlib
 
+from lab import machine
 from lab.command import run
 from lab.net import wait_for
 
@@ -149,7 +151,8 @@ def make(source, target, roce, sport=0xc123, ident=7, good=True):
 
 
 class Injector:
-    """Puts packets on the wire from one end to the other, as Ethernet frames."""
+    """Puts packets on the wire from one end to the other, as Ethernet frames, in order:
+    until it is closed this process stays on one processor."""
 
     def __init__(self, source, target):
         def hardware(end):
@@ -161,6 +164,8 @@ class Injector:
             socket.AF_PACKET, socket.SOCK_RAW))
         self.socket.bind((source.netdev, 3))
         self.socket.settimeout(0.1)
+        self.stay = contextlib.ExitStack()
+        self.stay.enter_context(machine.one_processor())
 
     def send(self, roce, **options):
         options.setdefault("source", self.source.ipv4)
@@ -184,6 +189,7 @@ class Injector:
 
     def close(self):
         self.socket.close()
+        self.stay.close()
 
 
 def in_namespace(netns, function):
