@@ -144,6 +144,10 @@ class End:
             commands.append(f"addr add {self.ipv6}/64 dev {self.netdev} nodad")
         ip_batch(self.netns, *commands, f"link set {self.netdev} up mtu {mtu}")
 
+    def hardware(self):
+        """The network device's own address."""
+        return self.shown()["address"]
+
     def add_link(self, link_type):
         self.link = Link(link_type, self.netdev, self.netns)
         return self.link
@@ -252,6 +256,13 @@ class Pair:
         for end in self.ends:
             if end.netns:
                 run("ip", "netns", "delete", end.netns)
+
+    def introduce(self):
+        """Each end knows for good where the other one is, and need not ask."""
+        for end, other in (self.ends, self.ends[::-1]):
+            where = f"lladdr {other.hardware()} dev {end.netdev} nud permanent"
+            ip_batch(end.netns, *(f"neigh replace {address} {where}"
+                                  for address in (other.ipv4, other.ipv6)))
 
     def netem(self, *rules):
         """Disturb what each end sends."""

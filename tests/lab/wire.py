@@ -6,7 +6,6 @@ A packet is what follows the Ethernet header."""
 
 import contextlib
 import ipaddress
-import json
 import os
 import socket
 import struct
@@ -155,11 +154,9 @@ class Injector:
     until it is closed this process stays on one processor."""
 
     def __init__(self, source, target):
-        def hardware(end):
-            shown = json.loads(end.ip("-j", "link", "show", end.netdev))
-            return bytes.fromhex(shown[0]["address"].replace(":", ""))
         self.source, self.target = source, target
-        self.header = hardware(target) + hardware(source) + b"\x08\x00"
+        self.header = b"".join(bytes.fromhex(end.hardware().replace(":", ""))
+                               for end in (target, source)) + b"\x08\x00"
         self.socket = in_namespace(source.netns, lambda: socket.socket(
             socket.AF_PACKET, socket.SOCK_RAW))
         self.socket.bind((source.netdev, 3))
