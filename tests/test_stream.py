@@ -7,32 +7,84 @@ together; who waits for what he has posted has it sent at once, by nobody else.
         link a on va ------- veth ------- vb with link b
 """
 
+import contextlib
+
 import pytest
+from pyverbs.wr import SendWR
 
 from lab import net, perftest
-from lab.rc import counters
+from lab.rc import Two, counters, e
 
-MESSAGES = 3000
+# Packets in a batch: URXE_BATCH_PKTS.
+BATCH = 64
+# The bytes are taken when they are posted, so no page has to come when they are sent.
+INLINE = e.IBV_SEND_SIGNALED | e.IBV_SEND_INLINE
 
 
 PAIR_MTU = net.WIDE
 
 
+@contextlib.contextmanager
+def gains(pair):
+    """Yields a list for what the counters of both links have gained at the end."""
+    before = [counters(end.link) for end in pair.ends]
+    gained = []
+    yield gained
+    after = [counters(end.link) for end in pair.ends]
+    gained += [{name: new[name] - old[name] for name in new}
+               for old, new in zip(before, after)]
+
+
 def spent(pair, tool, *options):
     """What a run adds to the counters of both links."""
-    before = [counters(end.link) for end in (pair.a, pair.b)]
-    perftest.run(pair, tool, *options)
-    after = [counters(end.link) for end in (pair.a, pair.b)]
-    return [{name: new[name] - old[name] for name in new}
-            for old, new in zip(before, after)]
+    with gains(pair) as gained:
+        perftest.run(pair, tool, *options)
+    return gained
+
+
+def post_at_once(node, peer, count):
+    """Small WRITEs, all by one doorbell."""
+    requests = []
+    for wr_id in reversed(range(count)):
+        requests.append(SendWR(wr_id=wr_id, opcode=e.IBV_WR_RDMA_WRITE, send_flags=INLINE,
+                               num_sge=1, sg=[node.sge(0, 64)],
+                               next_wr=requests[-1] if requests else None))
+        requests[-1].set_wr_rdma(peer.rkey, peer.address)
+    node.qp.post_send(requests[-1])
 
 
 @pytest.mark.parametrize("qps", (1, 8))
-def test_posts_and_posts(pair, qps):
-    """Small messages leave several to a batch."""
-    sender, receiver = spent(pair, "ib_write_bw", "-s", 64, "-n", MESSAGES, "-q", qps)
-    assert sender["tx_packets"] >= MESSAGES * qps
-    assert sender["tx_batches"] < sender["tx_packets"] / 2
+def test_posts_much(pair, qps):
+    """What is posted at once is left to a stream worker, and leaves in one batch."""
+    with contextlib.ExitStack() as stack:
+        pairs = [stack.enter_context(Two(pair, size=4096, timeout=0)) for _ in range(qps)]
+        with gains(pair) as gained:
+            for a, b in pairs:
+                post_at_once(a, b.identity(), BATCH)
+            for a, _ in pairs:
+                assert [one.wr_id for one in a.poll(BATCH)] == list(range(BATCH))
+    sender, receiver = gained
+    assert sender["stream_handover"] == sender["tx_batches"] == qps
+    assert sender["tx_packets"] == receiver["rx_packets"] == BATCH * qps
+
+
+def test_posts_and_posts(pair):
+    """What is posted one by one while nothing may be sent leaves together: here behind
+    a message that the receiver is not ready for. No post waits for that."""
+    with Two(pair, size=4096, depth=2 * BATCH, timeout=0, rnr_timer=24) as (a, b):
+        peer = b.identity()
+        with gains(pair) as gained:
+            before = counters(pair.a.link)["rx_rnr_nak"]
+            a.post(e.IBV_WR_SEND, 0, 64, flags=INLINE)
+            net.wait_for(lambda: counters(pair.a.link)["rx_rnr_nak"] > before, 5,
+                         "the receiver to say that it is not ready")
+            for wr_id in range(1, BATCH + 1):
+                a.post(e.IBV_WR_RDMA_WRITE, 0, 64, peer, wr_id=wr_id, flags=INLINE)
+            b.post_receive(0, 64)
+            assert [one.wr_id for one in a.poll(1 + BATCH)] == list(range(1 + BATCH))
+    sender, receiver = gained
+    # Each try of that message is a batch of one packet; then comes one with all the rest.
+    assert sender["tx_packets"] - sender["tx_batches"] == BATCH - 1
     assert sender["stream_handover"]
     assert receiver["rx_packets"] == sender["tx_packets"]
 
