@@ -339,8 +339,9 @@ def test_operation_not_allowed(pair):
 @pytest.mark.parametrize("opcode", (SEND, WRITE_IMM), ids=("send", "write_imm"))
 @pytest.mark.parametrize("retries", (0, 1, 3, 6))
 def test_rnr_exceeded(pair, retries, opcode):
-    """As many tries as allowed, then the end; on this side only."""
-    with Two(pair, size=SIZE, rnr_retries=retries, rnr_timer=14) as (a, b):
+    """As many tries as allowed, then the end; on this side only. (No time-out makes
+    another one.)"""
+    with Two(pair, size=SIZE, timeout=0, rnr_retries=retries, rnr_timer=14) as (a, b):
         before = counters(b.end.link)["tx_rnr_nak"]
         peer = None if opcode == SEND else b.identity()
         post(a, opcode, peer)
