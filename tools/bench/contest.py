@@ -54,7 +54,7 @@ def tool_of(verb, what):
 
 
 def bandwidth(verb, size, mtu, qps=1):
-    """-D is left out for READs of no more than a packet: see -D in perftest."""
+    """Messages of one size at one path MTU, one behind the other for so many seconds."""
     return Workload(f"{verb} {size_name(size)} mtu {mtu}" + (f" x{qps}" if qps > 1 else ""),
                     tool_of(verb, "bw"),
                     ("-s", size, "-m", mtu, "-q", qps, "-D", SECONDS),
@@ -149,7 +149,7 @@ GOALS_HOST += [latency("WRITE"), rate("WRITE", 1)]
 GOALS_LOSS = [bandwidth("WRITE", 65536, 1024), bandwidth("READ", 65536, 1024)]
 
 ALL = [bandwidth(verb, size, mtu) for mtu in (1024, 4096)
-       for verb in VERBS for size in SIZES if size > 64]
+       for verb in VERBS for size in SIZES]
 ALL += [rate(verb, qps) for verb in VERBS for qps in (1, 8)]
 ALL += [Cost(verb, 65536, 4096) for verb in ("SEND", "READ")] + [Cost("SEND", 64, 1024)]
 ALL += [latency(verb) for verb in VERBS]
