@@ -11,9 +11,8 @@ import random
 import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
-from pyverbs.qp import QPEx, QPInitAttrEx
 
-from lab.rc import Two, e, same
+from lab.rc import Two, e, extend, same
 from lab.verbs import ACCESS
 
 SIZE = 1 << 16
@@ -42,14 +41,7 @@ class Flushers(Two):
         except PyverbsError as refused:
             pytest.skip(f"the kernel knows no such right: {refused}")
         self.a, self.b = self.nodes
-        self.a.qp.close()
-        init = QPInitAttrEx(qp_type=e.IBV_QPT_RC, scq=self.a.cq, rcq=self.a.rcq,
-                            cap=self.a.cap, pd=self.a.pd,
-                            comp_mask=e.IBV_QP_INIT_ATTR_PD |
-                            e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-                            send_ops_flags=e.IBV_QP_EX_WITH_FLUSH |
-                            e.IBV_QP_EX_WITH_RDMA_WRITE)
-        self.a.qp = QPEx(self.a.context, init)
+        extend(self.a, e.IBV_QP_EX_WITH_FLUSH | e.IBV_QP_EX_WITH_RDMA_WRITE)
         self.connect()
 
     def __enter__(self):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import pytest
-from pyverbs.mr import MR, MW, MWBind, MWBindInfo
+from pyverbs.mr import MR, MW
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsError
 from pyverbs.qp import QP
@@ -23,45 +23,16 @@ from pyverbs.wr import SendWR
 from lab import net, resources
 from lab.rc import Two, e, same
 from lab.verbs import Peer
+from lab.window import ADD_TO_IT, ALL, READ_IT, TYPE_1, TYPE_2, WRITE_IT, Window
 
 SIZE = 1 << 16
 SCRATCH = SIZE // 2
 LOCAL = e.IBV_ACCESS_LOCAL_WRITE | e.IBV_ACCESS_MW_BIND
-READ_IT, WRITE_IT = e.IBV_ACCESS_REMOTE_READ, e.IBV_ACCESS_REMOTE_WRITE
-ADD_TO_IT = e.IBV_ACCESS_REMOTE_ATOMIC
-ALL = READ_IT | WRITE_IT | ADD_TO_IT
 READ, WRITE = e.IBV_WR_RDMA_READ, e.IBV_WR_RDMA_WRITE
 FAA = e.IBV_WR_ATOMIC_FETCH_AND_ADD
 GOOD, REFUSED = e.IBV_WC_SUCCESS, e.IBV_WC_REM_ACCESS_ERR
 BAD_BIND = e.IBV_WC_MW_BIND_ERR
-TYPE_1, TYPE_2 = e.IBV_MW_TYPE_1, e.IBV_MW_TYPE_2
 TYPES = pytest.mark.parametrize("kind", (TYPE_1, TYPE_2), ids=("type_1", "type_2"))
-
-
-class Window:
-    """A window of a node, to be bound by the node's queue pair."""
-
-    def __init__(self, node, kind):
-        self.node, self.kind, self.key = node, kind, None
-        self.mw = MW(node.pd, kind)
-
-    def bind(self, offset=0, length=SIZE, access=ALL, region=None, node=None):
-        """The status of the binding's completion; self.key is the window's key."""
-        node = node or self.node
-        info = MWBindInfo(region or node.mr, node.memory.address + offset, length, access)
-        if self.kind == TYPE_1:
-            node.qp.bind_mw(self.mw, MWBind(info, e.IBV_SEND_SIGNALED, 77))
-            self.key = self.mw.rkey
-        else:
-            request = SendWR(wr_id=77, opcode=e.IBV_WR_BIND_MW,
-                             send_flags=e.IBV_SEND_SIGNALED)
-            request.set_bind_wr(self.mw, info)
-            node.qp.post_send(request)
-            self.key = request.rkey
-        done, = node.poll(check=False)
-        assert done.wr_id == 77
-        assert done.status or done.opcode == e.IBV_WC_BIND_MW
-        return done.status
 
 
 def twin(node):

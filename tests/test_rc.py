@@ -14,10 +14,10 @@ import pytest
 from pyverbs.addr import GID, AHAttr, GlobalRoute
 from pyverbs.cq import CQ
 from pyverbs.pyverbs_error import PyverbsRDMAError
-from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
+from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
 
 from lab import net
-from lab.rc import GUARD, SENDS, TWO_SIDED, Node, Two, counters, e, same
+from lab.rc import GUARD, SENDS, TWO_SIDED, Node, Two, counters, e, extend, same
 from lab.verbs import MTUS
 
 WORD = (1 << 64) - 1
@@ -227,13 +227,8 @@ def test_atomic_write(pair):
     if not hasattr(e, "IBV_QP_EX_WITH_ATOMIC_WRITE"):
         pytest.skip("libibverbs does not know it")
     with Two(pair, size=8192, connect=False) as (a, b):
-        a.qp.close()
-        init = QPInitAttrEx(qp_type=e.IBV_QPT_RC, scq=a.cq, rcq=a.rcq, cap=a.cap, pd=a.pd,
-                            comp_mask=e.IBV_QP_INIT_ATTR_PD |
-                            e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-                            send_ops_flags=e.IBV_QP_EX_WITH_ATOMIC_WRITE)
         try:
-            a.qp = QPEx(a.context, init)
+            extend(a, e.IBV_QP_EX_WITH_ATOMIC_WRITE)
         except PyverbsRDMAError as refused:
             pytest.skip(f"librxe does not offer it: {refused}")
         a.connect(b.identity())

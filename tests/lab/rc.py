@@ -12,7 +12,7 @@ from pyverbs.cq import CQ, CompChannel
 from pyverbs.device import Context
 from pyverbs.mr import MR
 from pyverbs.pd import PD
-from pyverbs.qp import QP, QPAttr, QPCap, QPInitAttr
+from pyverbs.qp import QP, QPAttr, QPCap, QPEx, QPInitAttr, QPInitAttrEx
 from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 
@@ -221,6 +221,16 @@ class Node(Side):
             if thing is not None:
                 thing.close()
         self.memory.close()
+
+
+def extend(node, operations):
+    """Give a node that is not connected yet a queue pair that also has operations which
+    only the newer way to post knows: IBV_QP_EX_WITH_... of them."""
+    node.qp.close()
+    node.qp = QPEx(node.context, QPInitAttrEx(
+        qp_type=e.IBV_QPT_RC, scq=node.cq, rcq=node.rcq, cap=node.cap, pd=node.pd,
+        comp_mask=e.IBV_QP_INIT_ATTR_PD | e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+        send_ops_flags=operations))
 
 
 class Two:
