@@ -12,12 +12,12 @@ import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
-from lab.rc import Two, e, extend, same
+from lab.rc import FLUSH_GLOBAL_CAP, Two, e, extend, same
 from lab.verbs import ACCESS
 
 SIZE = 1 << 16
 # Bits of the device's capabilities, of which older libraries have no name.
-FLUSH_GLOBAL_CAP, FLUSH_PERSISTENT_CAP, ATOMIC_WRITE_CAP = 1 << 38, 1 << 39, 1 << 40
+FLUSH_PERSISTENT_CAP, ATOMIC_WRITE_CAP = 1 << 39, 1 << 40
 GOOD, REFUSED = e.IBV_WC_SUCCESS, e.IBV_WC_REM_ACCESS_ERR
 
 

@@ -21,6 +21,8 @@ from lab.verbs import ACCESS, MTUS, Memory, Peer, Side
 
 TWO_SIDED = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM)
 SENDS = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM)
+# Of the device's capabilities; older libraries have no name for it.
+FLUSH_GLOBAL_CAP = 1 << 38
 # How much memory around the bytes of a message is watched.
 GUARD = 64
 
@@ -221,6 +223,13 @@ class Node(Side):
             if thing is not None:
                 thing.close()
         self.memory.close()
+
+
+def flush_access(context):
+    """The right to a FLUSH; 0 where the user library or the kernel has no such thing."""
+    if not context.query_device_ex().device_cap_flags_ex & FLUSH_GLOBAL_CAP:
+        return 0
+    return getattr(e, "IBV_ACCESS_FLUSH_GLOBAL", 0)
 
 
 def extend(node, operations):
