@@ -172,7 +172,7 @@ def test_cases_inside_the_kernel(module):
     lines = re.findall(r"^\[[^]]*\]\s+(not )?ok \d+ (?:- )?(\w+)(.*)", module,
                        re.M)
     cases = {name: not bad for bad, name, _ in lines}
-    assert len(cases) >= 17
+    assert len(cases) >= 18
     assert all(cases.values()), module
 
 
@@ -1244,6 +1244,24 @@ def test_refused_mapping_leaves_no_charge(memory):
         pytest.fail("the mapping was not refused")
     assert vm_pin() == 0
     assert pin_balance() == balance
+
+
+def test_pages_end_in_the_middle_of_pinning():
+    """A file that is shorter than its mapping: the look at the mappings finds nothing
+    wrong, and the pages before the file's end are pinned when the next can't be had."""
+    fd = os.memfd_create("umem")
+    os.ftruncate(fd, 4 * PAGE)
+    m = Memory(4 * PAGE, fd=fd, flags=mmap.MAP_SHARED)
+    os.ftruncate(fd, 2 * PAGE)
+    for flags in WRITABLE, 0:
+        ever, balance = machine.pages_pinned_ever(), pin_balance()
+        with fails(errno.EFAULT):
+            Umem(m, 4 * PAGE, flags, PINNED)
+        assert machine.pages_pinned_ever() >= ever + 2, "none was pinned"
+        assert pin_balance() == balance
+        assert vm_pin() == 0
+    m.unmap()
+    os.close(fd)
 
 
 def test_killed_while_pinning():

@@ -493,7 +493,7 @@ static void undoes_a_failed_pin(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, !IS_ERR_VALUE(huge));
 	KUNIT_EXPECT_EQ(test, get_error(NULL, huge, HUGE_RANGE, 0), -ENOMEM);
 	vm_munmap(huge, HUGE_RANGE);
-	/* a page in the middle: not there */
+	/* a page in the middle: not mapped, which is seen before any is pinned */
 	vm_munmap(s.addr + 4 * PAGE_SIZE, PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, get_error(NULL, s.addr, SIZE, UMEM_WRITE),
 			-EFAULT);
@@ -592,6 +592,29 @@ static void pin_for_reading_sees_writes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, word, 4711);
 	umem_release(unpinned);
 	umem_release(pinned);
+	end(&s);
+}
+
+/* The page at @addr is clean, and pinned, and let go: is it dirty then? */
+static bool dirty_after(unsigned long addr, unsigned int flags)
+{
+	struct umem *umem = umem_get(NULL, addr, PAGE_SIZE, flags, 0);
+	struct page *page = page_at(addr);
+
+	folio_clear_dirty(page_folio(page));
+	umem_release(umem);
+	return folio_test_dirty(page_folio(page));
+}
+
+/* What a device writes to a pinned page no page table knows of: the release says so. */
+static void release_leaves_pages_dirty(struct kunit *test)
+{
+	static struct stay s;
+
+	if (!begin(test, &s))
+		return;
+	KUNIT_EXPECT_TRUE(test, dirty_after(s.addr, UMEM_WRITE));
+	KUNIT_EXPECT_TRUE(test, !dirty_after(s.addr + PAGE_SIZE, UMEM_READ));
 	end(&s);
 }
 
@@ -707,6 +730,7 @@ struct kunit_case umem_test_cases[] = {
 	KUNIT_CASE(charges_while_pinned),
 	KUNIT_CASE(pins_while_pinned),
 	KUNIT_CASE(pin_for_reading_sees_writes),
+	KUNIT_CASE(release_leaves_pages_dirty),
 	KUNIT_CASE(merges_pages),
 	KUNIT_CASE(maps_with_the_given_attributes),
 	KUNIT_CASE(maps_directly),
