@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""Verbs that a user library may not have for a device, straight to the kernel: the
-ioctl() of <rdma/rdma_user_ioctl_cmds.h>."""
+"""Verbs that a user library may not have for a device, or not by themselves, straight to
+the kernel: the ioctl() of <rdma/rdma_user_ioctl_cmds.h>, and the older write() of
+<rdma/ib_user_verbs.h>."""
 
 import ctypes
 import fcntl
+import ipaddress
+import os
 import struct
 
 IOCTL = 0xC0181B01
@@ -76,3 +79,20 @@ class DmabufRegion:
 
     def close(self):
         _Call(MR_DESTROY).handle(0, self.handle).make(self.context)
+
+
+class AddressHandle:
+    """ibv_create_ah(), without all that the user library first asks of the network."""
+
+    CREATE, DESTROY = 5, 8
+
+    def __init__(self, context, pd, gid, gid_index):
+        self.fd, answer = context.cmd_fd, ctypes.create_string_buffer(12)
+        os.write(self.fd, struct.pack(
+            "=IHHQQII16sIBBBBHBBBBBB", self.CREATE, 16, 3, ctypes.addressof(answer), 0,
+            pd.handle, 0, ipaddress.IPv6Address(gid).packed, 0, gid_index, 64, 0, 0,
+            0, 0, 0, 0, 1, 1, 0))
+        self.handle, = struct.unpack_from("=I", answer)
+
+    def close(self):
+        os.write(self.fd, struct.pack("=IHHI", self.DESTROY, 3, 0, self.handle))
