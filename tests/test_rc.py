@@ -6,6 +6,7 @@
         link a on va ------- veth ------- vb with link b
 """
 
+import errno
 import itertools
 import random
 import time
@@ -484,12 +485,86 @@ def to_rtr_mask():
             e.IBV_QP_RQ_PSN | e.IBV_QP_MAX_DEST_RD_ATOMIC | e.IBV_QP_MIN_RNR_TIMER)
 
 
-def refused(node, attr, mask):
-    """The modify fails, with the state as it was."""
+def refused(node, attr, mask, *codes):
+    """The modify fails, with one of these errors if any are given, and the state is as it
+    was."""
     before = node.state()
-    with pytest.raises(PyverbsRDMAError):
+    with pytest.raises(PyverbsRDMAError) as caught:
         node.qp.modify(attr, mask)
+    assert not codes or caught.value.error_code in codes
     assert node.state() == before
+
+
+def some(**values):
+    """Attributes of which only these matter."""
+    attr = QPAttr()
+    for name, value in values.items():
+        setattr(attr, name, value)
+    return attr
+
+
+def change(node, mask, **values):
+    """What is modified can be queried then."""
+    node.qp.modify(some(**values), mask)
+    now, _ = node.qp.query(0xffff)
+    for name, value in values.items():
+        assert getattr(now, name) == value, name
+
+
+def test_changes_in_rts(pair):
+    """What may be changed while requests are sent, and what may not. The state that a
+    program believes the queue pair to be in has to be the one it is in."""
+    with Two(pair, size=4096) as (a, b):
+        change(a, e.IBV_QP_MIN_RNR_TIMER, min_rnr_timer=5)
+        change(a, e.IBV_QP_ACCESS_FLAGS, qp_access_flags=e.IBV_ACCESS_REMOTE_READ)
+        believed = e.IBV_QP_CUR_STATE | e.IBV_QP_MIN_RNR_TIMER
+        change(a, believed, cur_qp_state=e.IBV_QPS_RTS, min_rnr_timer=6)
+        for state in (e.IBV_QPS_RTR, e.IBV_QPS_SQD, e.IBV_QPS_SQE):
+            refused(a, some(cur_qp_state=state, min_rnr_timer=7), believed, errno.EINVAL)
+        for mask in (e.IBV_QP_TIMEOUT, e.IBV_QP_RETRY_CNT, e.IBV_QP_RNR_RETRY,
+                     e.IBV_QP_MAX_QP_RD_ATOMIC, e.IBV_QP_PATH_MTU, e.IBV_QP_DEST_QPN,
+                     e.IBV_QP_AV):
+            refused(a, a.attributes(b.identity(), mtu=512), mask, errno.EINVAL)
+        now, _ = a.qp.query(0xffff)
+        assert (now.min_rnr_timer, now.path_mtu) == (6, e.IBV_MTU_1024)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, 8, b.identity())
+        a.poll()
+
+
+def test_changes_in_sqd(pair):
+    """What may be changed while nothing is sent, and that it is none the worse for it."""
+    with Two(pair, size=4096) as (a, b):
+        a.qp.modify(some(qp_state=e.IBV_QPS_SQD), e.IBV_QP_STATE)
+        change(a, e.IBV_QP_TIMEOUT, timeout=15)
+        change(a, e.IBV_QP_RETRY_CNT, retry_cnt=3)
+        change(a, e.IBV_QP_RNR_RETRY, rnr_retry=2)
+        change(a, e.IBV_QP_MAX_QP_RD_ATOMIC, max_rd_atomic=2)
+        change(a, e.IBV_QP_MAX_DEST_RD_ATOMIC, max_dest_rd_atomic=3)
+        change(a, e.IBV_QP_MIN_RNR_TIMER, min_rnr_timer=4)
+        change(a, e.IBV_QP_ACCESS_FLAGS, qp_access_flags=e.IBV_ACCESS_REMOTE_READ)
+        a.qp.modify(a.attributes(b.identity(), traffic_class=0x48), e.IBV_QP_AV)
+        assert a.qp.query(0xffff)[0].ah_attr.traffic_class == 0x48
+        refused(a, a.attributes(b.identity(), mtu=512), e.IBV_QP_PATH_MTU, errno.EINVAL)
+        onwards = e.IBV_QP_STATE | e.IBV_QP_CUR_STATE
+        refused(a, some(qp_state=e.IBV_QPS_RTS, cur_qp_state=e.IBV_QPS_RTS), onwards,
+                errno.EINVAL)
+        a.qp.modify(some(qp_state=e.IBV_QPS_RTS, cur_qp_state=e.IBV_QPS_SQD), onwards)
+        assert a.state() == e.IBV_QPS_RTS
+        for slot in range(4):
+            a.post(e.IBV_WR_RDMA_READ, slot * 8, 8, b.identity())
+        a.poll(4)
+
+
+def test_no_other_path(pair):
+    """There is one path to the peer: no second one can be loaded, nor migration to it be
+    armed. (Of the former the kernel's core says so itself, which has its own error.)"""
+    with Two(pair, size=4096) as (a, b):
+        other = some(alt_ah_attr=a.way_to(b.identity()), alt_port_num=1, alt_timeout=14)
+        refused(a, other, e.IBV_QP_ALT_PATH, errno.EINVAL, errno.EOPNOTSUPP)
+        refused(a, some(path_mig_state=e.IBV_MIG_REARM), e.IBV_QP_PATH_MIG_STATE,
+                errno.EINVAL)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, 8, b.identity())
+        a.poll()
 
 
 def test_wrong_attributes(pair):
