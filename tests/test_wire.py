@@ -13,10 +13,11 @@ import random
 import struct
 
 import pytest
+from pyverbs.qp import QPAttr
 
 from lab import net, wire
 from lab.command import run
-from lab.rc import Two, counters, e, extend, flush_access, same
+from lab.rc import Two, counters, e, extend, flush_access, port_counters, same
 from lab.verbs import ACCESS
 from lab.window import TYPE_2, Window
 
@@ -326,18 +327,32 @@ def test_dropped(pair):
 
 
 def test_drops_are_counted(pair):
+    """By reason, one each; the performance class has those of broken packets in one."""
+    link = pair.b.link
     with Line(pair) as line:
         good = line.write(0, 0, b"wrong!!!")
-        for name, roce, options in (
-                ("drop_icrc", good, {"good": False}),
-                ("drop_wrong_peer", good, {"source": "10.1.0.77"}),
-                ("drop_pkey", good[:2] + b"\x12\x34" + good[4:], {})):
-            before = counters(pair.b.link)[name]
+
+        def counted(name, roce, **options):
+            before = counters(link)
             line.injector.send(roce, **options)
-            net.wait_for(lambda: counters(pair.b.link)[name] == before + 1, 5, name)
-        assert line.b.context.query_port(1).bad_pkey_cntr == before + 1
+            net.wait_for(lambda: counters(link)[name] == before[name] + 1, 5, name)
+            now = counters(link)
+            assert {what for what in now if what.startswith("drop_") and
+                    now[what] != before[what]} == {name}
+
+        violations = line.b.context.query_port(1).bad_pkey_cntr
+        counted("drop_icrc", good, good=False)
+        counted("drop_malformed", good[:1] + bytes([good[1] | 1]) + good[2:])
+        counted("drop_no_qp", good[:4] + struct.pack("!I", 0x3ffff0) + good[8:])
+        counted("drop_wrong_peer", good, source="10.1.0.77")
+        counted("drop_pkey", good[:2] + b"\x12\x34" + good[4:])
+        assert line.b.context.query_port(1).bad_pkey_cntr == violations + 1
+        broken = counters(link)["drop_icrc"] + counters(link)["drop_malformed"]
+        assert port_counters(link)["port_rcv_errors"] == broken
         assert line.injector.heard(0.15) == []
         line.works(0)
+        line.b.reset()
+        counted("drop_qp_state", good)
 
 
 def test_bytes_of_udp_that_are_not_there(pair):
@@ -414,6 +429,21 @@ def test_asked_again_too_late(pair):
 
 
 INVALID, ACCESS_ERROR = 0x61, 0x62
+
+
+def test_changed_while_ready(pair):
+    """In RTS: how long a sender is told to wait, and what it may do."""
+    with Line(pair) as line:
+        attr = line.b.attributes(line.a.identity(), rnr_timer=9,
+                                 access=e.IBV_ACCESS_REMOTE_READ)
+        line.b.qp.modify(attr, e.IBV_QP_MIN_RNR_TIMER | e.IBV_QP_ACCESS_FLAGS)
+        for psn in range(4):
+            assert line.ask(line.header(wire.SEND_ONLY, psn)) == [(wire.ACK, psn, 0x1f)]
+        assert line.ask(line.header(wire.SEND_ONLY, 4)) == [(wire.ACK, 4, 0x20 | 9)]
+        assert line.ask(line.read(4, 0, 8)) == [(wire.READ_ONLY, 4, 0x1f)]
+        assert line.ask(line.write(5, 0, b"wrong")) == [(wire.ACK, 5, INVALID)]
+        line.b.wait_state(e.IBV_QPS_ERR)
+        assert same(line.b.memory[0:SIZE], line.before)
 
 
 @pytest.mark.parametrize("case", ("middle", "last", "short_first", "long_only", "cut_write",
@@ -530,6 +560,26 @@ def test_sent_again(pair):
         assert [one.psn for one in line.injector.heard(2, 1)] == [102]
         line.say(102)
         assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_changed_while_drained(pair):
+    """In SQD: the way to the peer, how often and how long it is waited for, and how much
+    may be asked of it at once."""
+    with Answers(pair) as line:
+        a, peer = line.a, line.b.identity()
+        a.qp.modify(QPAttr(qp_state=e.IBV_QPS_SQD), e.IBV_QP_STATE)
+        # It had no end of patience.
+        attr = a.attributes(peer, timeout=10, retries=2, reads=1, traffic_class=0x48)
+        a.qp.modify(attr, e.IBV_QP_AV | e.IBV_QP_TIMEOUT | e.IBV_QP_RETRY_CNT |
+                    e.IBV_QP_MAX_QP_RD_ATOMIC)
+        for wr_id in range(2):
+            a.post(READ, 0, 8, peer, wr_id=wr_id)
+        assert line.injector.heard(0.2) == []
+        a.qp.modify(QPAttr(qp_state=e.IBV_QPS_RTS), e.IBV_QP_STATE)
+        assert [(one.opcode, one.psn, one.traffic_class)
+                for one in line.injector.heard(2, 3)] == [(wire.READ_REQUEST, 100, 0x48)] * 3
+        assert a.statuses(2) == [(0, e.IBV_WC_RETRY_EXC_ERR), (1, e.IBV_WC_WR_FLUSH_ERR)]
+        assert line.injector.heard(0.1) == []
 
 
 def test_wrong_responses(pair):

@@ -296,3 +296,13 @@ def counters(link):
             with open(f"{path}/{name}", encoding="ascii") as value:
                 found[name] = int(value.read())
     return found
+
+
+def port_counters(link):
+    """{name: value} of those that the performance class has of every port."""
+    path = f"/sys/class/infiniband/{link.name}/ports/1/counters"
+    found = {}
+    for name in os.listdir(path):
+        with open(f"{path}/{name}", encoding="ascii") as value:
+            found[name] = int(value.read())
+    return found
