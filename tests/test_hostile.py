@@ -22,9 +22,10 @@ import sys
 import time
 
 import pytest
+from pyverbs.qp import QP, QPCap, QPInitAttr
 
 from lab import net, resources
-from lab.rc import Node, Two, e, same
+from lab.rc import Node, Two, counters, e, same
 from lab.victim import Victim
 
 SCRIBBLE = "/usr/lib/urxe/scribble"
@@ -204,7 +205,7 @@ def test_mappings(pair):
     with Two(pair, size=4096) as (a, _):
         fd = open_raw(a)
         page = mmap.PAGESIZE
-        rings = mappings_of(fd)
+        rings = mappings_of(fd).values()
         # Of the queue pair's two queues, and of two completion queues.
         assert len(rings) == 4
         offsets = {*range(0, 16 * page, page), *(at for at, _ in rings)}
@@ -225,14 +226,55 @@ def test_mappings(pair):
 
 
 def mappings_of(fd):
-    """[(offset, size)] of what this process has mapped of a device."""
-    found, path = [], os.readlink(f"/proc/self/fd/{fd}")
+    """{address: (offset, size)} of what this process has mapped of a device."""
+    found, path = {}, os.readlink(f"/proc/self/fd/{fd}")
     with open("/proc/self/maps", encoding="ascii") as maps:
         for line in maps:
             if line.split()[-1] == path:
                 start, end = (int(word, 16) for word in line.split()[0].split("-"))
-                found.append((int(line.split()[2], 16), end - start))
+                found[start] = (int(line.split()[2], 16), end - start)
     return found
+
+
+# Where in a ring (struct rxe_queue_buf) its mask and the two indices are.
+MASK, PRODUCER, CONSUMER = 4, 128, 256
+
+
+def word(address):
+    return ctypes.c_uint32.from_address(address)
+
+
+def test_requests_taken_back(pair):
+    """An index that says that requests were never posted which are on their way already:
+    the queue pair is done for, and says so. After a reset it is as good as new."""
+    with Two(pair, connect=False, size=SIZE) as (a, b):
+        a.qp.close()
+        before = set(mappings_of(open_raw(a)))
+        cap = QPCap(max_send_wr=100, max_recv_wr=1, max_send_sge=1, max_recv_sge=1)
+        a.qp = QP(a.pd, QPInitAttr(qp_type=e.IBV_QPT_RC, scq=a.cq, rcq=a.rcq, cap=cap))
+        made = set(mappings_of(open_raw(a))) - before
+        ring, = (new for new in made if word(new + MASK).value == 127)
+        producer, consumer = word(ring + PRODUCER), word(ring + CONSUMER)
+        # Nobody answers: b is not connected.
+        a.connect(b.identity(), timeout=0)
+        sent = counters(a.end.link)["tx_packets"]
+        for wr_id in range(4):
+            a.post(e.IBV_WR_SEND, 0, 8, wr_id=wr_id)
+        net.wait_for(lambda: counters(a.end.link)["tx_packets"] == sent + 4, 5, "4 packets")
+        assert producer.value - consumer.value == 4
+        producer.value = consumer.value
+        a.post(e.IBV_WR_SEND, 0, 8)
+        assert a.event() == e.IBV_EVENT_QP_FATAL
+        a.wait_state(e.IBV_QPS_ERR)
+        assert a.event(0.1) is None
+        a.reset()
+        a.cq.poll(16)       # whatever has been made of the requests
+        for node, other in ((a, b), (b, a)):
+            node.connect(other.identity())
+        a.memory[0:8] = b"good now"
+        a.post(e.IBV_WR_RDMA_WRITE, 0, 8, b.identity())
+        a.poll()
+        assert same(b.memory[0:8], b"good now")
 
 
 # --- fork, and the order in which things go --------------------------------
