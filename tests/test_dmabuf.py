@@ -8,13 +8,12 @@
 
 import contextlib
 import errno
-import json
 import os
 
 import pytest
 
-from lab import dmabuf
-from lab.command import memory, run
+from lab import dmabuf, resources
+from lab.command import memory
 from lab.mapping import PAGE, Child, noise
 from lab.rc import Node, Two, counters, e, same
 from lab.uverbs import PREFETCH_WRITE, DmabufRegion, advise
@@ -208,9 +207,8 @@ def test_nothing_is_pinned_or_faulted(pair, buffer):
     """Not by us; and its bytes are reached where the packet arrives."""
     with Two(pair, size=SIZE) as (a, b), region(b, buffer) as (made, peer):
         assert memory(os.getpid()) == {"VmPin": 0, "VmLck": 0}
-        shown = json.loads(run("rdma", "-jdd", "resource", "show", "mr", "dev",
-                               pair.b.link.name))
-        assert any("dma-buf" in map(str, one.values()) for one in shown), shown
+        shown = resources.listed("mr", pair.b.link.name)
+        assert any(one["drv_memory"] == "dma-buf" for one in shown), shown
         before = counters(pair.b.link)["worker_handover"]
         a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, peer, 0)
         a.poll()

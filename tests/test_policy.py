@@ -5,14 +5,17 @@
         link a on va ------- veth ------- vb with link b
 """
 
+import mmap
 import pathlib
 import re
 
 import pytest
 
+from lab import resources
 from lab.verbs import Connection, e
 
 SIZE = 1 << 20
+PAGES = SIZE // mmap.PAGESIZE
 
 
 def policy_file(link):
@@ -26,6 +29,13 @@ def pinned_kb():
 
 
 pytestmark = pytest.mark.urxe_only("rdma_rxe has no choice")
+
+
+def shown(side):
+    """How the memory of a side's only region is held, and how many pages are pinned, as
+    `rdma -dd resource show mr` tells it."""
+    region, = resources.listed("mr", side.end.link.name)
+    return region["drv_memory"], region["drv_pinned_pages"]
 
 
 @pytest.fixture
@@ -52,6 +62,7 @@ def test_pinned_while_registered(pinning):
     before = pinned_kb()
     with Connection(pinning, SIZE) as (a, b):
         assert pinned_kb() - before >= 2 * SIZE // 1024
+        assert shown(a) == shown(b) == ("pinned", PAGES)
         a.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
         a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, b.identity(), 0)
         a.poll()
@@ -67,3 +78,4 @@ def test_unpinned_pins_nothing(pair):
         a.poll()
         assert b.memory[0:SIZE] == a.memory[0:SIZE]
         assert pinned_kb() == before
+        assert shown(a) == shown(b) == ("unpinned", 0)

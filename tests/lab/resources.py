@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 """What `rdma resource show` counts, asked of the kernel without a program in between:
 it is asked before and after every test, and starting one takes the debug kernel half a
-second. See rdma_netlink.h in linux/include/uapi/rdma."""
+second. See rdma_netlink.h in linux/include/uapi/rdma. And what it tells of each object."""
 
+import json
 import os
 import socket
 import struct
+
+from lab.command import run
 
 NETLINK_RDMA = 20
 RES_GET = 5 << 10 | 9       # RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_RES_GET)
@@ -68,3 +71,11 @@ def counts(device=None):
         name, found = device_counts(payload)
         every[name] = found
     return every if device is None else every.get(device, {})
+
+
+def listed(kind, device):
+    """What `rdma` tells of this process's objects of one kind: a dictionary for each,
+    with what the driver has to say as drv_*."""
+    shown = json.loads(run("rdma", "-jdd", "resource", "show", kind))
+    return [one for one in shown
+            if one["ifname"] == device and one.get("pid") == os.getpid()]
