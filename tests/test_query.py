@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""What ibv_query_device_ex() and ibv_query_port() say is what sysfs says, and true.
+"""What ibv_query_device_ex(), ibv_query_port(), `rdma` and the port itself say is what
+sysfs says, and true.
 
         namespace A                       namespace B
         10.1.0.1                          10.1.0.2
@@ -11,7 +12,8 @@ import sys
 import pytest
 from pyverbs.pyverbs_error import PyverbsError
 
-from lab.rc import Two, e, same
+from lab import net, resources, umad
+from lab.rc import Two, counters, e, gid_index, port_counters, same
 
 
 @pytest.fixture
@@ -96,3 +98,71 @@ def test_outstanding_reads(two):
         a.post(e.IBV_WR_RDMA_READ, slot, 1, peer, slot)
     a.poll(64)
     assert same(a.memory[0:64], bytes(range(64)))
+
+
+def test_port_counters(pair, link_type):
+    """The performance class counts what the link's own counters do, with data in words
+    of 32 bits: in sysfs, and in the answer to a peer's datagram."""
+    if link_type != "urxe":
+        pytest.skip("rdma_rxe has no such counters")
+    with Two(pair, ipv6=True) as (a, b):
+        link, peer = b.end.link, b.identity()
+        before = port_counters(link)
+        for _ in range(10):
+            a.post(e.IBV_WR_RDMA_WRITE, 0, 1000, peer)
+        a.poll(10)
+        now, own = port_counters(link), counters(link)
+        assert now["port_rcv_packets"] - before["port_rcv_packets"] >= 10
+        assert now["port_rcv_data"] - before["port_rcv_data"] >= 10 * 1000 // 4
+        assert now["port_xmit_packets"] > before["port_xmit_packets"]
+        for name, short in (("port_xmit", "tx"), ("port_rcv", "rx")):
+            assert now[f"{name}_packets"] == own[f"{short}_packets"]
+            assert now[f"{name}_data"] == own[f"{short}_bytes"] // 4
+        way = a.end.link, gid_index(a.end.link, a.address), peer.gid
+        told, after = umad.port_counters(*way), port_counters(link)
+        for name, value in told.items():
+            assert now[name] <= value <= after[name], name
+        # The question itself is a packet.
+        assert told["port_rcv_packets"] > now["port_rcv_packets"]
+        assert umad.ask(*way, umad.CLASS_INFO)[0] == 0
+        assert umad.ask(*way, umad.PORT_COUNTERS, port=2)[0] == umad.BAD_VALUE
+        assert umad.ask(*way, 0x77)[0] == umad.BAD_ATTRIBUTE
+
+
+KINDS = {"ctx": 1, "pd": 1, "cq": 2, "qp": 1, "mr": 1, "srq": 1}
+
+
+def test_objects_of_a_program(pair, link_type):
+    """`rdma resource show` lists each object of this program, as often as there are such,
+    and what the driver tells of it is true."""
+    if link_type != "urxe":
+        pytest.skip("rdma_rxe tells other things")
+    with Two(pair, a={"srq": 16}, psns=(1000, 2000), mtu=512) as (a, b):
+        def of_a(kind):
+            return resources.listed(kind, a.end.link.name)
+        for wr_id in range(3):
+            a.post(e.IBV_WR_RDMA_WRITE, 0, 1000, b.identity(), wr_id=wr_id)
+        for slot in range(5):
+            a.post_shared(slot * 64, 64)
+        net.wait_for(lambda: sum(one["drv_unread"] for one in of_a("cq")) == 3, 20,
+                     "three completions that wait to be polled")
+        found = {kind: of_a(kind) for kind in KINDS}
+        assert {kind: len(these) for kind, these in found.items()} == KINDS
+        assert not any(one["drv_overflow"] or one["drv_armed"] for one in found["cq"])
+        region, = found["mr"]
+        assert region["mrlen"] == a.memory.size
+        assert (region["drv_memory"], region["drv_pinned_pages"]) == ("unpinned", 0)
+        shared, = found["srq"]
+        # From 6.7 on a driver can tell of these.
+        assert shared.get("drv_posted", 5) == 5 and shared.get("drv_limit", 0) == 0
+        sender, = found["qp"]
+        assert (sender["lqpn"], sender["type"], sender["state"]) == (a.qp.qp_num, "RC", "RTS")
+        # Two packets each.
+        assert {name: sender[f"drv_{name}"] for name in (
+            "mtu", "req_psn", "req_send_psn", "req_una_psn", "req_rd_atomic")} == {
+            "mtu": 512, "req_psn": 1006, "req_send_psn": 1006, "req_una_psn": 1006,
+            "req_rd_atomic": 0}
+        receiver, = resources.listed("qp", b.end.link.name)
+        assert (receiver["drv_resp_psn"], receiver["drv_resp_msn"]) == (1006, 3)
+        a.poll(3)
+        assert sum(one["drv_unread"] for one in of_a("cq")) == 0
