@@ -17,6 +17,8 @@
 #	TIME=seconds			limit for the tests of one kernel
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
+# As the kernel calls itself. (kernel.release, in Debian's headers, need not be it.)
+RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
 ALL_KERNELS := 6.1 6.12 sid
 KERNELS = $(or $(KERNEL),$(ALL_KERNELS))
 
@@ -25,7 +27,7 @@ modules:
 
 install: modules
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
-	depmod -a $(shell cat $(KDIR)/include/config/kernel.release)
+	depmod -a $(RELEASE)
 
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
