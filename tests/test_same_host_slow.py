@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""A page that takes its time, where the peer that waits for it is on the same host: it
+is told to wait without a wire, and can go, whatever it waits for.
+
+        10.3.0.1, fd03::1
+        link a on d ---- (nothing: a dummy device)
+"""
+
+import pytest
+
+import test_slow_fault
+
+from lab import net
+
+globals().update({name: getattr(test_slow_fault, name) for name in (
+    "pytestmark", "slow", "no_child_left", "test_waits", "test_waits_in_the_middle",
+    "test_a_page_that_never_comes", "test_others_go_on", "test_queue_pair_is_destroyed")})
+
+
+@pytest.fixture(scope="module")
+def pair(link_type):
+    """One link; both ends are it."""
+    with net.Host(link_type, mtu=4200) as made:
+        yield made
+
+
+def test_requester_is_destroyed(pair, slow):
+    """While its peer waits, and after its peer has told it to: nothing keeps it."""
+    told = test_slow_fault.Told(pair)
+    with test_slow_fault.stuck(pair, slow) as (a, _):
+        told.wait_for(2)
+        with test_slow_fault.in_time():
+            a.qp.close()
+        slow.answer()
