@@ -13,7 +13,7 @@ import pytest
 from pyverbs.pyverbs_error import PyverbsError
 
 from lab import net, resources, umad
-from lab.rc import Two, counters, e, gid_index, port_counters, same
+from lab.rc import Two, counters, e, port_counters, same
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_port_counters(pair, link_type):
         for name, short in (("port_xmit", "tx"), ("port_rcv", "rx")):
             assert now[f"{name}_packets"] == own[f"{short}_packets"]
             assert now[f"{name}_data"] == own[f"{short}_bytes"] // 4
-        way = a.end.link, gid_index(a.end.link, a.address), peer.gid
+        way = a.end.link, a.end.link.gid_index(a.address), peer.gid
         told, after = umad.port_counters(*way), port_counters(link)
         for name, value in told.items():
             assert now[name] <= value <= after[name], name

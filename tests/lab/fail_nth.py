@@ -27,7 +27,7 @@ from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from lab import net, resources
 from lab.command import status_kib
 from lab.mapping import MADV_DONTNEED_LOCKED, PAGE, Mapping, check, libc
-from lab.rc import Node, e, gid_index
+from lab.rc import Node, e
 from lab.umem import PINNED, UNPINNED, WRITABLE, Umem
 from lab.uverbs import AddressHandle
 from lab.verbs import ACCESS
@@ -47,7 +47,7 @@ def calls(node):
     init = QPInitAttr(qp_type=e.IBV_QPT_RC, scq=node.cq, rcq=node.rcq,
                       cap=QPCap(max_send_wr=4, max_recv_wr=4, max_send_sge=1,
                                 max_recv_sge=1, max_inline_data=0))
-    me, index = node.identity(), gid_index(node.end.link, node.address)
+    me, index = node.identity(), node.end.link.gid_index(node.address)
     attr = node.attributes(me)
     umem, memory = Umem(), Mapping(16 * PAGE)
 
