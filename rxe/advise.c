@@ -47,6 +47,11 @@ struct job {
 	struct completion	over;
 };
 
+/*
+ * So many of a process in the background: each may wait for its page, and their
+ * workers are those of its QPs. What is beyond that is advice not taken.
+ */
+#define BACKGROUND_MAX	128
 /* Between two looks at whether the link is about to go. */
 #define WATCH_TICKS	(HZ / 10)
 
@@ -70,6 +75,12 @@ static int fetch(const struct fetch *p)
 	return err;
 }
 
+/* Only programs ask for prefetches. */
+static struct urxe_ucontext *process_of(const struct urxe_mr *mr)
+{
+	return to_uuc(mr->ibmr.pd->uobject->context);
+}
+
 static void job_work(struct work_struct *work)
 {
 	struct job *job = container_of(work, struct job, work);
@@ -83,6 +94,8 @@ static void job_work(struct work_struct *work)
 	spin_lock(&lock);
 	list_del(&job->entry);
 	spin_unlock(&lock);
+	if (!job->awaited)
+		atomic_dec(&process_of(mr)->prefetches);
 	urxe_mr_put(mr);
 	if (job->awaited)
 		complete(&job->over);
@@ -90,22 +103,18 @@ static void job_work(struct work_struct *work)
 		kfree(job);
 }
 
-/* A process's prefetches wait among themselves. */
-static struct workqueue_struct *wq_of(const struct urxe_mr *mr)
-{
-	const struct ib_uobject *uobj = mr->ibmr.pd->uobject;
-
-	return uobj ? to_uuc(uobj->context)->wq : mr->dev->wq;
-}
 
 static int queue_job(struct job *job)
 {
+	struct urxe_ucontext *uuc = process_of(job->todo.mr);
 	int err = 0;
 
 	spin_lock(&lock);
 	if (urxe_mr_is_current(job->todo.mr)) {
 		list_add_tail(&job->entry, &jobs);
-		queue_work(wq_of(job->todo.mr), &job->work);
+		if (!job->awaited)
+			atomic_inc(&uuc->prefetches);
+		queue_work(uuc->wq, &job->work);
 	} else {
 		err = -EFAULT;
 	}
@@ -176,6 +185,8 @@ static int advise_user(const struct fetch *p, bool wait, bool *started)
 {
 	if (!p->mr->umem->mm)
 		return fetch(p);
+	if (!wait && atomic_read(&process_of(p->mr)->prefetches) >= BACKGROUND_MAX)
+		return 0;
 	return wait && !may_wait(p) ? -EFAULT : start_job(p, wait, started);
 }
 

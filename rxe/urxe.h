@@ -97,10 +97,12 @@ static inline struct urxe_dev *to_urxe(struct ib_device *ibdev)
  * @wq: its workers: what may sleep in a page fault of its QPs sleeps here. Their
  *	number is limited, so that one process's slow pages would hold up all others
  *	if they shared them
+ * @prefetches: in the background; of a limited number for the same reason
  */
 struct urxe_ucontext {
 	struct ib_ucontext	ibuc;
 	struct workqueue_struct	*wq;
+	atomic_t		prefetches;
 };
 
 static inline struct urxe_ucontext *to_uuc(struct ib_ucontext *ibuc)

@@ -184,6 +184,8 @@ PROGRAMS = {
     "ucmatose-ipv6": (["ucmatose", "-b", "{b6}"], ["ucmatose", "-s", "{b6}", "-b", "{a6}"]),
     "udaddy": (["udaddy", "-c", 5], ["udaddy", "-s", "{b}", "-c", 5]),
     "udaddy-ipv6": (["udaddy", "-b", "{b6}"], ["udaddy", "-s", "{b6}", "-b", "{a6}"]),
+    "cmtime": (["cmtime", "-c", 100], ["cmtime", "-s", "{b}", "-c", 100]),
+    "rdma_xserver": (["rdma_xserver"], ["rdma_xclient", "-s", "{b}"]),
     "rdma_server": (["rdma_server"], ["rdma_client", "-s", "{b}"]),
     "rdma_server-ipv6": (["rdma_server", "-s", "{b6}"], ["rdma_client", "-s", "{b6}"]),
     "rstream": (["rstream", "-S", 5000, "-C", 50, "-T", "v"],
@@ -216,6 +218,7 @@ def test_multicast(pair):
     client, server = pair_up(pair, ["mckey", "-m", group, "-b", pair.b.ipv4],
                              ["mckey", "-m", group, "-b", pair.a.ipv4, "-s"], ready=joined)
     assert "return status 0" in client and "return status 0" in server
+    net.wait_for(lambda: not joined(), 5, "the group to be left")
 
 
 @pytest.mark.slow

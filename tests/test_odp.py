@@ -352,6 +352,21 @@ def test_prefetch_that_never_ends(pair, end, awaited):
         assert child.end() == 0
 
 
+def test_prefetches_hold_up_no_queue_pair(pair):
+    """However many wait, of a process whose queue pairs need workers as well."""
+    with Two(pair, size=SIZE, b={"memory": Mapping(SIZE)}) as (a, b):
+        elsewhere = Mapping(SIZE)
+        with contextlib.closing(Uffd(b.memory)), \
+             contextlib.closing(MR(b.pd, SIZE, ACCESS, address=elsewhere.addr)) as mr:
+            for _ in range(700):
+                advise(b, PREFETCH_WRITE, 0, PAGE, flush=False)
+            there = b.identity()._replace(address=elsewhere.addr, rkey=mr.rkey)
+            a.memory[0:SIZE] = noise(SIZE)
+            a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, there, 0)
+            a.poll()
+            assert same(elsewhere.peek(0, SIZE), noise(SIZE))
+
+
 def test_link_goes_while_awaited(pair, link_type):
     """Who waits for a page that nobody brings does not keep the link."""
     def owner(child):
