@@ -218,7 +218,7 @@ def test_two_vlans_of_one_nic():
 def test_name_in_use():
     with device("dummy") as (dev, _):
         link = net.Link("urxe", dev)
-        with pytest.raises(RuntimeError, match="busy"):
+        with pytest.raises(RuntimeError, match="exists"):
             run("rdma", "link", "add", link.name, "type", "urxe", "netdev", dev)
         link.delete()
 
