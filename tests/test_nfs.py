@@ -15,7 +15,7 @@ import pytest
 from lab import crossed, machine, nfs
 from lab.command import run
 
-SIZE = 200 * 10 ** 6
+MEGABYTE = 10 ** 6
 
 # rdma_rxe does.
 pytestmark = pytest.mark.pins
@@ -27,13 +27,14 @@ def pair(request):
         yield made
 
 
-@pytest.fixture
-def places(tmp_path):
-    """Where the server has its files, where they are mounted, and one to write."""
+@pytest.fixture(params=(10, pytest.param(200, marks=pytest.mark.slow)))
+def places(request, tmp_path):
+    """Where the server has its files, where they are mounted, and one to write, of so
+    many megabytes."""
     shared, mounted, original = (tmp_path / name for name in ("shared", "mounted", "file"))
     shared.mkdir()
     mounted.mkdir()
-    original.write_bytes(random.Random(1).randbytes(SIZE))
+    original.write_bytes(random.Random(1).randbytes(request.param * MEGABYTE))
     return shared, mounted, original
 
 
@@ -42,7 +43,7 @@ def same(one, other):
 
 
 def test_files(pair, places):
-    """Mount, write and compare 200 MB, here and over there; unmount."""
+    """Mount, write and compare, here and over there; unmount."""
     shared, mounted, original = places
     with nfs.exported(shared, "10.1.0.0/24"):
         with nfs.mounted(pair.b.ipv4, mounted):

@@ -96,29 +96,38 @@ class Link:
             address = ipaddress.IPv6Address(gid.read().strip())
         return str(address.ipv4_mapped or address)
 
-    def gids(self):
-        """{address: index} of the port's RoCE v2 GIDs."""
-        found = {}
+    def is_v2(self, index):
+        """Whether an entry of the GID table is for RoCE v2."""
+        try:
+            with open(f"{self.port}/gid_attrs/types/{index}", encoding="ascii") as kind:
+                return kind.read().strip() == "RoCE v2"
+        except OSError:     # gone meanwhile
+            return False
+
+    def entries(self):
+        """(address, index) of the port's RoCE v2 GIDs. There are hundreds of files to
+        look at: who looks for one of the first need not look at all."""
         for index in sorted(map(int, os.listdir(f"{self.port}/gids"))):
             address = self.gid(index)
-            if address == "::":
-                continue
-            try:
-                with open(f"{self.port}/gid_attrs/types/{index}", encoding="ascii") as kind:
-                    if kind.read().strip() != "RoCE v2":
-                        continue
-            except OSError:
-                continue
+            if address != "::" and self.is_v2(index):
+                yield address, index
+
+    def gids(self):
+        """{address: index} of them, each with its first."""
+        found = {}
+        for address, index in self.entries():
             found.setdefault(address, index)
         return found
 
     def gid_index(self, address):
-        """The index of the GID that carries an address, once it is there. It is looked
-        for in hundreds of files, so where it was found is looked at first."""
+        """The index of the GID that carries an address, once it is there. Where it was
+        found is looked at first."""
         address = str(ipaddress.ip_address(address))
+        def look():
+            return next((str(index) for known, index in self.entries() if known == address),
+                        None)
         if address not in self.indices or self.gid(self.indices[address]) != address:
-            self.indices[address] = wait_for(lambda: (self.gids().get(address, -1) + 1), 10,
-                                             f"{self.name}: GID {address}") - 1
+            self.indices[address] = int(wait_for(look, 10, f"{self.name}: GID {address}"))
         return self.indices[address]
 
 
