@@ -81,10 +81,15 @@ static int join4(struct group *group)
 	return 0;
 }
 
+/* An in_device that went took its groups along. */
+static bool is_joined4(const struct group *group)
+{
+	return __in_dev_get_rtnl(group->ndev) == group->in_dev;
+}
+
 static void leave4(struct group *group)
 {
-	/* An in_device that went took its groups along. */
-	if (__in_dev_get_rtnl(group->ndev) == group->in_dev)
+	if (is_joined4(group))
 		ip_mc_dec_group(group->in_dev, group_addr4(group));
 	in_dev_put(group->in_dev);
 }
@@ -106,16 +111,35 @@ static int join6(struct group *group)
 	return 0;
 }
 
+static bool is_joined6(const struct group *group)
+{
+	return __in6_dev_get(group->ndev) == group->idev;
+}
+
+static void forget6(struct inet6_dev *idev)
+{
+	in6_dev_put(idev);
+}
+
 static void leave6(struct group *group)
 {
-	if (__in6_dev_get(group->ndev) == group->idev)
+	if (is_joined6(group))
 		ipv6_dev_mc_dec(group->ndev, group_addr(group));
-	in6_dev_put(group->idev);
+	forget6(group->idev);
 }
 #else
 static int join6(struct group *group)
 {
 	return -EAFNOSUPPORT;
+}
+
+static bool is_joined6(const struct group *group)
+{
+	return false;
+}
+
+static void forget6(struct inet6_dev *idev)
+{
 }
 
 static void leave6(struct group *group)
@@ -135,6 +159,33 @@ static void leave(struct group *group)
 		leave4(group);
 	else
 		leave6(group);
+}
+
+/* IPv6 leaves a NIC whose MTU is too small for it, and comes back with no group. */
+static void rejoin(struct group *group)
+{
+	struct in_device *in_dev = group->in_dev;
+	struct inet6_dev *idev = group->idev;
+
+	if (in_dev ? is_joined4(group) : is_joined6(group))
+		return;
+	if (join(group))
+		return;
+	if (in_dev)
+		in_dev_put(in_dev);
+	else
+		forget6(idev);
+}
+
+void urxe_mcast_rejoin(const struct net_device *ndev)
+{
+	struct group *group;
+	int bucket;
+
+	ASSERT_RTNL();
+	hash_for_each(groups, bucket, group, node)
+		if (group->ndev == ndev)
+			rejoin(group);
 }
 
 /* --- groups and members ------------------------------------------------- */

@@ -23,6 +23,9 @@ struct urxe_qp *urxe_mcast_any(const struct sk_buff *skb);
 void urxe_mcast_each(struct sk_buff *skb,
 		     void (*fn)(struct urxe_qp *qp, struct sk_buff *skb));
 
+/* A NIC may have lost its groups, and can have them again. RTNL held. */
+void urxe_mcast_rejoin(const struct net_device *ndev);
+
 /* Hooks for the core. */
 int urxe_attach_mcast(struct ib_qp *ibqp, union ib_gid *gid, u16 lid);
 int urxe_detach_mcast(struct ib_qp *ibqp, union ib_gid *gid, u16 lid);

@@ -8,6 +8,7 @@
 #include <net/if_inet6.h>
 
 #include "link.h"
+#include "mcast.h"
 
 /* A NIC that moves to another namespace leaves the one where its links live. */
 static int netdev_event(struct notifier_block *nb, unsigned long event,
@@ -20,9 +21,11 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 		urxe_links_unregister(ndev);
 		break;
 	case NETDEV_UP:
+	case NETDEV_CHANGEMTU:
+		urxe_mcast_rejoin(ndev);
+		fallthrough;
 	case NETDEV_DOWN:
 	case NETDEV_CHANGE:
-	case NETDEV_CHANGEMTU:
 		urxe_links_update(ndev);
 		break;
 	default:
