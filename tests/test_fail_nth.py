@@ -45,14 +45,13 @@ def everything_can_fail():
 
 
 @pytest.mark.pins
-def test_everything_fails_once(pair, link_type):
+@pytest.mark.urxe_only("rdma_rxe is not what this is about")
+def test_everything_fails_once(pair):
     """Each allocation of each call fails once, and each access to the caller's memory.
     The call's error says so, or it does without; nothing is left behind. (Memory that
     nobody knows of any more is found by kmemleak, at the end of the run.)"""
     if not os.path.exists("/proc/self/fail-nth"):
         pytest.skip("in this kernel nothing fails on demand")
-    if link_type != "urxe":
-        pytest.skip("rdma_rxe is not what this is about")
     run("modprobe", "umem_test")
     try:
         with everything_can_fail():
