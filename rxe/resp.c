@@ -341,9 +341,8 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		step = respond_skb(qp, skb, ctx);
 		if (step == URXE_STEP_SLEEP)
 			break;
-		if (!run_left(skb)) {
+		if (!run_left(skb))
 			urxe_inbox_done(inbox, skb);
-		}
 		if (urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;
 	}
