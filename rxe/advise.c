@@ -103,7 +103,7 @@ static void job_work(struct work_struct *work)
 		kfree(job);
 }
 
-
+/* A job that is queued has a reference of its own on the region. */
 static int queue_job(struct job *job)
 {
 	struct urxe_ucontext *uuc = process_of(job->todo.mr);
@@ -111,6 +111,7 @@ static int queue_job(struct job *job)
 
 	spin_lock(&lock);
 	if (urxe_mr_is_current(job->todo.mr)) {
+		kref_get(&job->todo.mr->ref);
 		list_add_tail(&job->entry, &jobs);
 		if (!job->awaited)
 			atomic_inc(&uuc->prefetches);
@@ -131,18 +132,17 @@ static bool link_goes(struct urxe_dev *dev)
 	return mutex_is_locked(&dev->ibdev.unregistration_lock);
 }
 
-static int wait_for_job(struct job *job, struct urxe_dev *dev)
+static int wait_for_job(struct job *job)
 {
 	while (!wait_for_completion_timeout(&job->over, WATCH_TICKS))
-		if (fatal_signal_pending(current) || link_goes(dev))
+		if (fatal_signal_pending(current) ||
+		    link_goes(job->todo.mr->dev))
 			umem_worker_interrupt(&job->worker);
 	return job->err;
 }
 
-/* Takes over the reference on the region if the job gets as far as to be queued. */
-static int start_job(const struct fetch *p, bool wait, bool *started)
+static int start_job(const struct fetch *p, bool wait)
 {
-	struct urxe_dev *dev = p->mr->dev;
 	struct job *job = kmalloc(sizeof(*job), GFP_KERNEL_ACCOUNT);
 	int err;
 
@@ -154,11 +154,10 @@ static int start_job(const struct fetch *p, bool wait, bool *started)
 	init_completion(&job->over);
 	INIT_WORK(&job->work, job_work);
 	err = queue_job(job);
-	*started = !err;
-	if (*started && !wait)
+	if (!err && !wait)
 		return 0;
-	if (*started)
-		err = wait_for_job(job, dev);
+	if (!err)
+		err = wait_for_job(job);
 	kfree(job);
 	return err;
 }
@@ -181,13 +180,13 @@ static bool may_wait(const struct fetch *p)
 }
 
 /* Of a dma-buf, which is nobody's pages, nothing has to be brought in. */
-static int advise_user(const struct fetch *p, bool wait, bool *started)
+static int advise_user(const struct fetch *p, bool wait)
 {
 	if (!p->mr->umem->mm)
 		return fetch(p);
 	if (!wait && atomic_read(&process_of(p->mr)->prefetches) >= BACKGROUND_MAX)
 		return 0;
-	return wait && !may_wait(p) ? -EFAULT : start_job(p, wait, started);
+	return wait && !may_wait(p) ? -EFAULT : start_job(p, wait);
 }
 
 static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
@@ -195,7 +194,6 @@ static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
 {
 	int access = how == UMEM_FETCH_WRITE ? IB_ACCESS_LOCAL_WRITE : 0;
 	struct fetch p = { .len = sge->length, .how = how };
-	bool started = false;
 	int err = -EFAULT;
 
 	if (!p.len)
@@ -205,9 +203,8 @@ static int advise_sge(struct ib_pd *ibpd, const struct ib_sge *sge,
 		return -EFAULT;
 	p.off = sge->addr - p.mr->iova;
 	if (p.mr->type == URXE_MR_USER)
-		err = advise_user(&p, wait, &started);
-	if (!started)
-		urxe_mr_put(p.mr);
+		err = advise_user(&p, wait);
+	urxe_mr_put(p.mr);
 	return err;
 }
 

@@ -246,18 +246,21 @@ static void run_worker(struct work_struct *work)
 		mmdrop(ctx.mm);
 }
 
-static void run_stream(struct work_struct *work)
+static void run_turn(struct urxe_runner *runner)
 {
 	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
 
-	run_handed(container_of(work, struct urxe_runner, stream), &ctx);
+	run_handed(runner, &ctx);
+}
+
+static void run_stream(struct work_struct *work)
+{
+	run_turn(container_of(work, struct urxe_runner, stream));
 }
 
 static void run_nearby(struct work_struct *work)
 {
-	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
-
-	run_handed(container_of(work, struct urxe_runner, nearby), &ctx);
+	run_turn(container_of(work, struct urxe_runner, nearby));
 }
 
 /* The worker deletes the timer before it goes on: it waits when this runs. */
