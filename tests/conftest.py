@@ -123,9 +123,12 @@ def where(link_type):
 @pytest.fixture(scope="module")
 def pair(request, link_type, where):
     """A veth pair with a link at each end; see net.Pair for a drawing. A module may
-    say how wide, by PAIR_MTU."""
-    mtu = getattr(request.module, "PAIR_MTU", 1500)
-    with net.Pair(link_type, where, mtu) as made:
+    say how wide, by PAIR_MTU; or, by ONE_HOST, that both ends are one link."""
+    if getattr(request.module, "ONE_HOST", False):
+        made = net.Host(link_type, mtu=4200)
+    else:
+        made = net.Pair(link_type, where, getattr(request.module, "PAIR_MTU", 1500))
+    with made:
         yield made
 
 

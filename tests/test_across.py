@@ -23,10 +23,7 @@ import pytest
 import test_data
 
 from lab import kinds
-
-
-def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
+from lab.marks import slow
 
 
 pytestmark = pytest.mark.urxe_only("rdma_rxe has links on few of these")

@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from lab.command import run
+from lab.command import TESTS, run
 from lab.mapping import read_file, write_file
 
 DEBUGFS = pathlib.Path("/sys/kernel/debug")
@@ -56,7 +56,7 @@ def test_everything_fails_once(pair):
     try:
         with everything_can_fail():
             said = run(sys.executable, "-m", "lab.fail_nth", pair.a.link.name, pair.a.ipv4,
-                       cwd=os.path.dirname(os.path.abspath(__file__)), timeout=200)
+                       cwd=TESTS, timeout=200)
     finally:
         run("rmmod", "umem_test")
     print(said)

@@ -25,6 +25,7 @@ import pytest
 from pyverbs.qp import QP, QPCap, QPInitAttr
 
 from lab import net, resources
+from lab.command import TESTS
 from lab.rc import Node, Two, counters, e, same
 from lab.victim import Victim
 
@@ -307,7 +308,7 @@ def test_child_outlives_parent(pair):
         objects = resources.counts()
         process = subprocess.Popen(
             [sys.executable, "-c", program, pair.a.link.name, pair.a.ipv4],
-            cwd=os.path.dirname(os.path.abspath(__file__)))
+            cwd=TESTS)
         bystander.until(process, 60)
         for _ in range(5):
             bystander.once()

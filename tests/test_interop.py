@@ -13,14 +13,11 @@ import pytest
 import test_data
 
 from lab import net, perftest
+from lab.marks import slow
 from lab.programs import pair_up
 
 # rdma_rxe does pin.
 pytestmark = [pytest.mark.pins, pytest.mark.urxe_only("takes two drivers")]
-
-
-def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 TOOLS = ("ib_write_bw", "ib_read_bw", slow("ib_send_bw"), "ib_atomic_bw",

@@ -19,7 +19,7 @@ import time
 import pytest
 
 from lab import machine
-from lab.command import run
+from lab.command import TESTS, run
 from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
                          PROT_NONE, PROT_READ, RW, Child, Mapping, Swap, in_child,
@@ -486,9 +486,8 @@ def test_exit_at_any_moment(pair, moment):
     time later, the pages are somebody else's: nothing is written there."""
     size = 16 * MIB
     with subprocess.Popen([sys.executable, "-m", "lab.owner", pair.b.link.name,
-                           pair.b.ipv4, str(size)], text=True, cwd=os.path.dirname(
-                               __file__), stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE) as owner:
+                           pair.b.ipv4, str(size)], text=True, cwd=TESTS,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         hello = json.loads(owner.stdout.readline())
         peer = Peer(*(hello[field] for field in Peer._fields))
         node = Node(pair.a, MIB)

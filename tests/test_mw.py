@@ -8,7 +8,6 @@
 """
 
 import copy
-import os
 import random
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pyverbs.qp import QP
 from pyverbs.wr import SendWR
 
 from lab import net, resources
+from lab.command import TESTS
 from lab.rc import Two, e, same
 from lab.verbs import Peer
 from lab.window import ADD_TO_IT, ALL, READ_IT, TYPE_1, TYPE_2, WRITE_IT, Window
@@ -402,7 +402,7 @@ def test_process_ends(pair):
                "os._exit(7)\n")
     before = resources.counts(pair.a.link.name)
     done = subprocess.run([sys.executable, "-c", program, pair.a.link.name, pair.a.ipv4],
-                          cwd=os.path.dirname(os.path.abspath(__file__)), check=False)
+                          cwd=TESTS, check=False)
     assert done.returncode == 7
     net.wait_for(lambda: resources.counts(pair.a.link.name) == before, 5,
                  "objects of a process that has ended")

@@ -7,11 +7,11 @@
 
 import mmap
 import pathlib
-import re
 
 import pytest
 
 from lab import resources
+from lab.command import status_kib
 from lab.verbs import Connection, e
 
 SIZE = 1 << 20
@@ -24,8 +24,7 @@ def policy_file(link):
 
 def pinned_kb():
     """What this process has pinned."""
-    status = pathlib.Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(r"VmPin:\s+(\d+)", status).group(1))
+    return status_kib("self", "VmPin")
 
 
 pytestmark = pytest.mark.urxe_only("rdma_rxe has no choice")

@@ -15,23 +15,16 @@ import pytest
 import test_data
 from test_nopin import Owner
 
-from lab import net
 from lab.rc import Two, counters, same
 from lab.verbs import Connection, Side, e
 
 globals().update({name: getattr(test_data, name) for name in (
     "test_write", "test_read", "test_send", "test_immediate", "test_atomics")})
 
+ONE_HOST = True
 SIZE = 1 << 20
 MESSAGE = 100_000
 MTU = 1024
-
-
-@pytest.fixture(scope="module")
-def pair(link_type):
-    """One link; both ends are it."""
-    with net.Host(link_type, mtu=4200) as made:
-        yield made
 
 
 way_of_urxe = pytest.mark.urxe_only("about the way that urxe takes")

@@ -11,16 +11,8 @@ import pytest
 import test_errors
 import test_rc
 
-from lab import net
-
 # Tests, and the fixtures they use.
 globals().update({name: thing for module in (test_errors, test_rc)
                   for name, thing in vars(module).items() if not name.startswith("_")})
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def pair(link_type):
-    """One link; both ends are it."""
-    with net.Host(link_type, mtu=4200) as made:
-        yield made
+ONE_HOST = True

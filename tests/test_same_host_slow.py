@@ -6,22 +6,12 @@ is told to wait without a wire, and can go, whatever it waits for.
         link a on d ---- (nothing: a dummy device)
 """
 
-import pytest
-
 import test_slow_fault
 
-from lab import net
-
+ONE_HOST = True
 globals().update({name: getattr(test_slow_fault, name) for name in (
     "pytestmark", "slow", "no_child_left", "test_waits", "test_waits_in_the_middle",
     "test_a_page_that_never_comes", "test_others_go_on", "test_queue_pair_is_destroyed")})
-
-
-@pytest.fixture(scope="module")
-def pair(link_type):
-    """One link; both ends are it."""
-    with net.Host(link_type, mtu=4200) as made:
-        yield made
 
 
 def test_requester_is_destroyed(pair, slow):

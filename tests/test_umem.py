@@ -26,7 +26,7 @@ import time
 import pytest
 
 from lab import machine
-from lab.command import run
+from lab.command import run, status_kib
 from lab.mapping import (ANON, GIB, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE,
                          MAP_HUGETLB, MAP_NORESERVE, MIB, PAGE, PROT_NONE, RW,
@@ -51,8 +51,7 @@ def fails(code):
 
 
 def vm_pin():
-    with open("/proc/self/status") as f:
-        return int(re.search(r"VmPin:\s+(\d+) kB", f.read())[1]) * 1024
+    return status_kib("self", "VmPin") * 1024
 
 
 def pin_balance():

@@ -16,6 +16,7 @@ import pytest
 from lab import net
 from lab.command import run
 from lab.mapping import noise, read_file
+from lab.marks import slow
 from lab.rc import counters, e, same
 from lab.verbs import Connection
 from lab.victim import Victim
@@ -25,10 +26,6 @@ SIZE = 100_001
 GONE, SILENCE = "gone", f"status {e.IBV_WC_RETRY_EXC_ERR}"
 # Time-outs for a queue pair: it gives up after 2 seconds, or after 16.
 SHORT, LONG = 14, 17
-
-
-def slow(*values):
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 pytestmark = pytest.mark.urxe_only("how urxe deals with its surroundings")

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 """Running programs, as root or as a user who may do nothing."""
 
+import os
 import subprocess
 
+# Where `python3 -m lab.NAME` finds it.
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What a login without any configuration has had for memory locking.
 MEMLOCK = 64 * 1024
 

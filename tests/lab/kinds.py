@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from lab import net
-from lab.command import run
+from lab.command import TESTS, run
 from lab.wire import in_namespace
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454ca, 0x0001, 0x1000
@@ -71,8 +71,7 @@ def tun():
         fds = [open_tun(end) for end in ends]
         # A thread of this process would wait for its turn for each packet.
         cable = subprocess.Popen([sys.executable, "-m", "lab.cable", *map(str, fds)],
-                                 pass_fds=fds, cwd=os.path.dirname(os.path.dirname(
-                                     os.path.abspath(__file__))))
+                                 pass_fds=fds, cwd=TESTS)
         try:
             for end in ends:
                 end.ip("link", "set", end.netdev, "txqueuelen", str(LONG_QUEUE))

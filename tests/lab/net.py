@@ -124,10 +124,9 @@ class Link:
         found is looked at first."""
         address = str(ipaddress.ip_address(address))
         def look():
-            return next((str(index) for known, index in self.entries() if known == address),
-                        None)
+            return next((entry for entry in self.entries() if entry[0] == address), None)
         if address not in self.indices or self.gid(self.indices[address]) != address:
-            self.indices[address] = int(wait_for(look, 10, f"{self.name}: GID {address}"))
+            _, self.indices[address] = wait_for(look, 10, f"{self.name}: GID {address}")
         return self.indices[address]
 
 

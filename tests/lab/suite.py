@@ -19,6 +19,8 @@ import tempfile
 import types
 import unittest
 
+from lab.command import TESTS
+
 SHIPPED = "/usr/share/doc/rdma-core/tests"
 
 
@@ -44,7 +46,7 @@ def run(file, *arguments, timeout=300):
         unpack(directory)
         done = subprocess.run([sys.executable, "-m", "lab.suite", directory, file,
                                *arguments], timeout=timeout, check=True, text=True,
-                              cwd=os.path.dirname(os.path.dirname(__file__)),
+                              cwd=TESTS,
                               stdout=subprocess.PIPE)
     return {test: (outcome, why) for test, outcome, why in
             map(json.loads, filter(lambda line: line.startswith("["),

@@ -20,6 +20,7 @@ import types
 from pyverbs.pyverbs_error import PyverbsError
 
 from lab import net
+from lab.command import TESTS
 from lab.rc import Node, e
 from lab.verbs import Peer
 
@@ -34,7 +35,7 @@ class Victim:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lab.victim", end.link.name, end.ipv4, work,
              str(timeout)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            cwd=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+            cwd=TESTS)
 
     @functools.cached_property
     def peer(self):
