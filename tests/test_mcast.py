@@ -128,7 +128,9 @@ def test_members_only(pair, group):
 
 @pytest.fixture
 def shrunk(pair):
-    """Makes b's MTU too small for IPv6 for a moment, which takes its address along."""
+    """Makes b's MTU too small for IPv6 for a moment, which takes its address along, and
+    its settings: as in the whole lab, the new ones are not to wait for duplicates."""
+    net.set_sysctl(pair.b.netns, "ipv6.conf.default.accept_dad", 0)
     def dip():
         for mtu in ("1000", "1500"):
             pair.b.ip("link", "set", pair.b.netdev, "mtu", mtu)
