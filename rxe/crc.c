@@ -16,6 +16,7 @@
  * Bits count from the lowest of each byte, so that "behind" is to the left in a word.
  */
 #include <linux/crc32.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 
 #include "crc.h"
@@ -23,7 +24,8 @@
 #define PENDING	5	/* words that what is erased reaches into */
 #define STEP	2	/* words erased at a time */
 
-static __u64 load(const __u8 *at)
+/* What a checked memcpy() expands to is too big for compilers to inline by themselves. */
+static __always_inline __u64 load(const __u8 *at)
 {
 	__u64 word;
 
