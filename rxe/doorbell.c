@@ -65,7 +65,7 @@ static bool is_stream(struct urxe_qp *qp)
 void urxe_doorbell_ring(struct urxe_qp *qp)
 {
 	if (is_stream(qp))
-		urxe_qp_stream(qp, &qp->sq_runner);
+		urxe_qp_stream(qp, &qp->sq_runner, false);
 	else if (irqs_disabled() || in_hardirq())
 		urxe_runner_defer(&qp->sq_runner);
 	else if (qp_is_user(qp))

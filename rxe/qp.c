@@ -248,9 +248,9 @@ void urxe_qp_drop(struct urxe_qp *qp, struct urxe_inbox *inbox)
 	urxe_count_add(qp->dev, URXE_CNT_DROP_STATE, urxe_inbox_empty(inbox));
 }
 
-void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner)
+void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner, bool away)
 {
-	if (urxe_runner_stream(runner))
+	if (urxe_runner_stream(runner, away))
 		urxe_count(qp->dev, URXE_CNT_STREAM);
 }
 

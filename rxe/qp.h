@@ -120,8 +120,8 @@ void urxe_qp_sq_error(struct urxe_qp *qp);
 /* Tell the consumer of an asynchronous event. Any context. */
 void urxe_qp_event(struct urxe_qp *qp, enum ib_event_type event);
 
-/* Leave one side of the QP to a stream worker. Context: any. */
-void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner);
+/* Leave one side of the QP to a stream worker, @away from here. Context: any. */
+void urxe_qp_stream(struct urxe_qp *qp, struct urxe_runner *runner, bool away);
 
 /* What came for a QP in a state that takes nothing. */
 void urxe_qp_drop(struct urxe_qp *qp, struct urxe_inbox *inbox);

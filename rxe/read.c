@@ -178,6 +178,8 @@ enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 
 	if (!read->active)
 		return URXE_STEP_DONE;
+	if (urxe_send_away(read->resid))
+		return URXE_STEP_AWAY;
 	urxe_batch_init(&batch, qp, ctx);
 	while (read->active && !err && ctx->budget > 0 &&
 	       !urxe_handle_full(qp->handle, URXE_SIDE_RQ)) {

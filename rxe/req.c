@@ -147,6 +147,20 @@ static void check_drained(struct urxe_qp *qp)
 		urxe_qp_event(qp, IB_EVENT_SQ_DRAINED);
 }
 
+/*
+ * An acknowledgment comes where the peer's worker is at it. To send from there as well
+ * leaves all to one processor.
+ */
+static bool had_better_leave(const struct urxe_qp *qp)
+{
+	const struct urxe_sq *sq = &qp->sq;
+	const struct urxe_wqe *wqe = sq_slot(sq, sq->next);
+
+	return (qp->service & OP_RC) && sq->next != sq->head &&
+	       !wqe_has_response(wqe) && urxe_send_away(wqe->length) &&
+	       window_open(qp, wqe);
+}
+
 static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_batch batch;
@@ -156,6 +170,11 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	    urxe_sq_fetch(&qp->sq, qp->ibqp.pd, qp->service)) {
 		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
 		return URXE_STEP_DONE;
+	}
+	if (had_better_leave(qp)) {
+		urxe_req_arm_timer(qp);
+		urxe_complete_ready(qp);
+		return URXE_STEP_AWAY;
 	}
 	urxe_batch_init(&batch, qp, ctx);
 	batch.many = READ_ONCE(qp->sq.head) - qp->sq.next > 1;

@@ -343,7 +343,7 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 			break;
 		if (!run_left(skb))
 			urxe_inbox_done(inbox, skb);
-		if (urxe_ctx_spent(ctx))
+		if (step == URXE_STEP_DONE && urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;
 	}
 	/* Also when only the turn is over: it may be what a caller waits for to ring. */

@@ -27,7 +27,9 @@
 #define PATIENCE_TICKS	(DIV_ROUND_UP(HZ, 250) + 1)
 
 static struct workqueue_struct *streams[URXE_SIDES];
-static struct workqueue_struct *nearby;
+static struct workqueue_struct *placed;
+/* How many there have been; spreads them. */
+static atomic_t runners;
 
 /* True when the token is ours now; else its holder has been told. */
 static bool take_or_tell(struct urxe_runner *runner)
@@ -50,7 +52,7 @@ static void give_up(struct urxe_runner *runner)
 }
 
 /* Likewise, unless somebody wants to keep it. */
-static bool take(struct urxe_runner *runner, bool stays)
+static bool take(struct urxe_runner *runner, int cpu)
 {
 	if (!take_or_tell(runner))
 		return false;
@@ -59,7 +61,7 @@ static bool take(struct urxe_runner *runner, bool stays)
 		give_up(runner);
 		return false;
 	}
-	runner->stays = stays;
+	runner->cpu = cpu;
 	return true;
 }
 
@@ -69,7 +71,8 @@ static bool take(struct urxe_runner *runner, bool stays)
  */
 static bool take_here(struct urxe_runner *runner)
 {
-	return take(runner, in_serving_softirq());
+	return take(runner, in_serving_softirq() ? smp_processor_id() :
+						   WORK_CPU_UNBOUND);
 }
 
 /* True when the token is put down; false when a note says to go on. */
@@ -100,10 +103,20 @@ static void hand_over(struct urxe_runner *runner, struct mm_struct *mm)
 /* Likewise a stream worker. */
 static void hand_to_stream(struct urxe_runner *runner)
 {
-	if (runner->stays)
-		queue_work(nearby, &runner->nearby);
+	if (runner->cpu != WORK_CPU_UNBOUND)
+		queue_work_on(runner->cpu, placed, &runner->placed);
 	else
 		queue_work(streams[runner->side], &runner->stream);
+}
+
+/* The runner's own share of the processors, unless that is where we are. */
+static int another_cpu(const struct urxe_runner *runner)
+{
+	unsigned int cpu = cpumask_local_spread(runner->spread, NUMA_NO_NODE);
+
+	if (cpu == raw_smp_processor_id())
+		cpu = cpumask_local_spread(runner->spread + 1, NUMA_NO_NODE);
+	return cpu;
 }
 
 /* A worker that runs what a caller would; of one runner in a turn. */
@@ -121,6 +134,9 @@ static void pass_on(struct urxe_runner *runner, struct urxe_ctx *ctx,
 		ctx->aside = runner;
 		WRITE_ONCE(runner->claimed, false);
 		give_up(runner);
+	} else if (step == URXE_STEP_AWAY) {
+		runner->cpu = another_cpu(runner);
+		hand_to_stream(runner);
 	} else if (step == URXE_STEP_AGAIN && !ctx->mm) {
 		hand_to_stream(runner);
 	} else {
@@ -151,7 +167,7 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 /* Leave it to a worker, in the mm where it would have been done. */
 static void defer(struct urxe_runner *runner, struct mm_struct *mm)
 {
-	if (take(runner, false))
+	if (take(runner, WORK_CPU_UNBOUND))
 		hand_over(runner, mm);
 }
 
@@ -258,9 +274,9 @@ static void run_stream(struct work_struct *work)
 	run_turn(container_of(work, struct urxe_runner, stream));
 }
 
-static void run_nearby(struct work_struct *work)
+static void run_placed(struct work_struct *work)
 {
-	run_turn(container_of(work, struct urxe_runner, nearby));
+	run_turn(container_of(work, struct urxe_runner, placed));
 }
 
 /* The worker deletes the timer before it goes on: it waits when this runs. */
@@ -326,8 +342,8 @@ void urxe_streams_exit(void)
 	for (side = 0; side < URXE_SIDES; side++)
 		if (streams[side])
 			destroy_workqueue(streams[side]);
-	if (nearby)
-		destroy_workqueue(nearby);
+	if (placed)
+		destroy_workqueue(placed);
 }
 
 /* Kernel consumers may be what memory is freed with. */
@@ -338,8 +354,9 @@ int urxe_streams_init(void)
 	bool made;
 	int side;
 
-	nearby = alloc_workqueue("urxe-nearby", flags | WQ_PERCPU, 0);
-	made = nearby;
+	placed = alloc_workqueue("urxe-placed",
+				 flags | WQ_PERCPU | WQ_CPU_INTENSIVE, 1);
+	made = placed;
 	for (side = 0; side < URXE_SIDES; side++) {
 		streams[side] = alloc_workqueue("urxe-stream",
 						flags | WQ_UNBOUND, many);
@@ -368,12 +385,13 @@ void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
 	timer_setup(&runner->patience, on_patience, 0);
 	runner->mm = NULL;
 	runner->side = side;
-	runner->stays = false;
+	runner->cpu = WORK_CPU_UNBOUND;
+	runner->spread = atomic_inc_return(&runners);
 	runner->wq = wq;
 	umem_worker_init(&runner->worker);
 	INIT_WORK(&runner->work, run_worker);
 	INIT_WORK(&runner->stream, run_stream);
-	INIT_WORK(&runner->nearby, run_nearby);
+	INIT_WORK(&runner->placed, run_placed);
 	init_waitqueue_head(&runner->idle);
 }
 
@@ -417,9 +435,9 @@ void urxe_ctx_leave_next(struct urxe_ctx *ctx)
 	ctx->next = NULL;
 }
 
-bool urxe_runner_stream(struct urxe_runner *runner)
+bool urxe_runner_stream(struct urxe_runner *runner, bool away)
 {
-	if (!take(runner, false))
+	if (!take(runner, away ? another_cpu(runner) : WORK_CPU_UNBOUND))
 		return false;
 	hand_to_stream(runner);
 	return true;
@@ -433,7 +451,7 @@ void urxe_runner_stop(struct urxe_runner *runner)
 	/* A worker may have put the token down and still be on its way out. */
 	flush_work(&runner->work);
 	flush_work(&runner->stream);
-	flush_work(&runner->nearby);
+	flush_work(&runner->placed);
 }
 
 void urxe_runner_start(struct urxe_runner *runner)

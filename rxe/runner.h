@@ -12,12 +12,17 @@
 #ifndef URXE_RUNNER_H
 #define URXE_RUNNER_H
 
+#include <linux/cpumask.h>
+#include <linux/preempt.h>
 #include <linux/timer.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <umem.h>
 
 #include "handle.h"
+
+/* Bytes at once that are worth a worker. */
+#define URXE_BULK	(16 << 10)
 
 struct urxe_runner;
 
@@ -51,6 +56,7 @@ struct urxe_ctx {
 enum urxe_step {
 	URXE_STEP_DONE,		/* nothing left until the next kick */
 	URXE_STEP_AGAIN,	/* out of budget: go on in the worker */
+	URXE_STEP_AWAY,		/* much to do: go on, on another processor */
 	URXE_STEP_SLEEP,	/* needs ctx->want_mm, and may fault */
 };
 
@@ -69,15 +75,17 @@ enum urxe_step {
  * @waits_for: the region it is made to, or NULL
  * @side: which stream workers take it: each side has its own, so that the two work
  *	  side by side
- * @stays: on the processor that it is on, rather; written by the token's holder
+ * @cpu: where a stream worker has to go on, or WORK_CPU_UNBOUND; written by the
+ *	 token's holder
+ * @spread: spreads the runners over the processors
  * @worker: the worker's stay in an owner's mm
  * @mm: which mm; written by the token's holder; held by mmgrab() from the
  *	hand-over until the worker is done with it
  * @work: queued on @wq while the worker has the token
  * @wq: of workers that may wait for a page
  * @stream: queued likewise on the side's stream workers
- * @nearby: or on those that stay. Each of the three has its one workqueue, which is
- *	    what makes it run in one place at a time, and flush_work() find it
+ * @placed: or on @cpu. Each of the three has its one workqueue, which is what makes it
+ *	    run in one place at a time, and flush_work() find it
  * @idle: woken when the token is put down and somebody waits for it
  */
 struct urxe_runner {
@@ -93,13 +101,14 @@ struct urxe_runner {
 	unsigned long		waits_since;
 	const void		*waits_for;
 	enum urxe_side		side;
-	bool			stays;
+	int			cpu;
+	unsigned int		spread;
 	struct umem_worker	worker;
 	struct mm_struct	*mm;
 	struct work_struct	work;
 	struct workqueue_struct	*wq;
 	struct work_struct	stream;
-	struct work_struct	nearby;
+	struct work_struct	placed;
 	wait_queue_head_t	idle;
 };
 
@@ -109,7 +118,7 @@ struct urxe_runner {
  * They do what is much rather than urgent: at most as many at a time as leaves
  * processors to the programs, one QP after the other, a turn each. So what comes for
  * a QP meanwhile is done with at its next turn, all at once. None of them sleeps.
- * What softirq hands over stays on its processor.
+ * What softirq hands over stays on its processor, once it has sent from there.
  * Return: 0 or -ENOMEM.
  */
 int urxe_streams_init(void);
@@ -166,12 +175,13 @@ void urxe_runner_defer(struct urxe_runner *runner);
 
 /**
  * urxe_runner_stream - there is much to do, and more to come
+ * @away: not on this processor, which has enough to do with what brought it
  *
  * A stream worker does it.
  * Context: any.
  * Return: whether one had to be called.
  */
-bool urxe_runner_stream(struct urxe_runner *runner);
+bool urxe_runner_stream(struct urxe_runner *runner, bool away);
 
 /**
  * urxe_runner_stop - take the token away from everyone
@@ -190,6 +200,23 @@ static inline bool urxe_ctx_spent(const struct urxe_ctx *ctx)
 {
 	return ctx->budget <= 0 ||
 	       (ctx->yields && READ_ONCE(ctx->runner->claimed));
+}
+
+/**
+ * urxe_is_bulk - whether another processor had better see to so much
+ * @bytes: at once
+ *
+ * Then this one can go on with what brought it, or what it brings in turn.
+ */
+static inline bool urxe_is_bulk(u32 bytes)
+{
+	return bytes >= URXE_BULK && num_online_cpus() > 1;
+}
+
+/* Likewise, of something that is to be sent: true for URXE_STEP_AWAY. */
+static inline bool urxe_send_away(u32 bytes)
+{
+	return in_serving_softirq() && urxe_is_bulk(bytes);
 }
 
 /**

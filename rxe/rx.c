@@ -6,7 +6,6 @@
  * The run is cut where the QP or the direction changes and where a packet is no
  * good; each part is queued as it is, without a copy.
  */
-#include <linux/cpumask.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
@@ -22,9 +21,6 @@
 #include "run.h"
 #include "rx.h"
 #include "trace.h"
-
-/* Bytes at once that are worth a worker. */
-#define BULK		(16 << 10)
 
 /**
  * struct part - the packets of one skb that go to one queue
@@ -99,8 +95,8 @@ static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
  */
 static void wake(struct urxe_qp *qp, bool request, u32 bytes)
 {
-	if (bytes >= BULK && (qp->service & OP_RC) && num_online_cpus() > 1)
-		urxe_qp_stream(qp, runner_of(qp, request));
+	if (urxe_is_bulk(bytes) && (qp->service & OP_RC))
+		urxe_qp_stream(qp, runner_of(qp, request), true);
 	else
 		urxe_runner_kick(runner_of(qp, request));
 }
