@@ -11,6 +11,7 @@ import pytest
 from lab import machine, net, resources
 from lab.klog import KernelLog
 
+pytest_plugins = ["lab.umem_bench"]
 RESULTS = os.environ.get("URXE_RESULTS")
 
 
