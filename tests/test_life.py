@@ -22,7 +22,7 @@ from lab import machine
 from lab.command import TESTS, run
 from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
-                         PROT_NONE, PROT_READ, RW, Child, Mapping, Swap, in_child,
+                         PROT_NONE, PROT_READ, RW, Child, Mapping, in_child,
                          noise, read_file, write_file)
 from lab.net import wait_for
 from lab.rc import Node, Two, counters, e, same
@@ -39,12 +39,6 @@ pytestmark = pytest.mark.urxe_only("rdma_rxe pins: its memory leads another life
 def no_child_left():
     yield
     Child.kill_all()
-
-
-@pytest.fixture(scope="module")
-def swap():
-    with Swap():
-        yield
 
 
 class Traffic(threading.Thread):

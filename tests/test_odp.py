@@ -22,6 +22,7 @@ from pyverbs.pyverbs_error import PyverbsRDMAError
 
 from lab import uverbs
 from lab.command import memory, run
+from lab.expect import fails
 from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ,
                          Child, Mapping, Uffd, noise)
 from lab.net import wait_for
@@ -48,13 +49,6 @@ def two(pair):
     with Two(pair, size=SIZE, b={"access": ON_DEMAND, "memory": Mapping(SIZE)}) as nodes:
         nodes[0].memory[0:SIZE] = noise(SIZE)
         yield nodes
-
-
-@contextlib.contextmanager
-def fails(code):
-    with pytest.raises(OSError) as caught:
-        yield
-    assert errno.errorcode[caught.value.errno] == errno.errorcode[code]
 
 
 def implicit(node, access=ON_DEMAND):

@@ -10,11 +10,12 @@ import threading
 
 import pytest
 
+from lab.expect import fails
 from lab.mapping import PAGE, PROT_NONE, in_child, noise
 from lab.mapping import Mapping as Memory
 from lab.umem import (ATOMIC_WRITE, CALLER, CALLER_NOWAIT, CAS, FAA, KTHREAD_NOWAIT, PINNED,
                       SOFTIRQ, UNPINNED, WHOLE_MM, WORKER, WRITABLE, Umem)
-from lab.umem_bench import SIZE, fails, vm_pin
+from lab.umem_bench import SIZE, vm_pin
 
 pytestmark = [pytest.mark.pins, pytest.mark.usefixtures("umem_test", "no_umem_left")]
 

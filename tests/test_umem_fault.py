@@ -10,10 +10,11 @@ import time
 
 import pytest
 
+from lab.expect import fails
 from lab.mapping import MADV_DONTNEED, PAGE, Child, Uffd
 from lab.mapping import Mapping as Memory
 from lab.umem import FAA, SOFTIRQ, WORKER, Umem
-from lab.umem_bench import SIZE, fails
+from lab.umem_bench import SIZE
 
 pytestmark = [pytest.mark.pins, pytest.mark.usefixtures("umem_test", "no_umem_left")]
 

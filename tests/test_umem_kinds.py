@@ -10,10 +10,11 @@ import struct
 
 import pytest
 
+from lab.expect import fails
 from lab.mapping import PAGE, RW, check, in_child, libc, noise
 from lab.mapping import Mapping as Memory
 from lab.umem import CALLER, FAA, PINNED, SOFTIRQ, UNPINNED, WORKER, WRITABLE, Umem
-from lab.umem_bench import SIZE, fails, make_memory
+from lab.umem_bench import SIZE, make_memory
 
 pytestmark = [pytest.mark.pins, pytest.mark.usefixtures("umem_test", "no_umem_left")]
 

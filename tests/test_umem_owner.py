@@ -12,12 +12,13 @@ import threading
 
 import pytest
 
+from lab.expect import fails
 from lab.mapping import (MADV_DONTNEED, MADV_FREE, MADV_PAGEOUT, MIB, PAGE, PROT_NONE, RW,
                          Child, noise)
 from lab.mapping import Mapping as Memory
 from lab.umem import (ATOMIC_WRITE, CALLER, CALLER_NOWAIT, FAA, KTHREAD_NOWAIT, PINNED,
                       SOFTIRQ, UNPINNED, WORKER, WRITABLE, Umem)
-from lab.umem_bench import SIZE, fails
+from lab.umem_bench import SIZE
 
 pytestmark = [pytest.mark.pins, pytest.mark.usefixtures("umem_test", "no_umem_left")]
 

@@ -12,10 +12,11 @@ import time
 import pytest
 
 from lab import machine
+from lab.expect import fails
 from lab.mapping import ANON, GIB, MAP_NORESERVE, PAGE, Child, in_child
 from lab.mapping import Mapping as Memory
 from lab.umem import PINNED, PINNED_DIRECT, PINNED_RECORDED, WRITABLE, Umem
-from lab.umem_bench import SIZE, fails, make_memory, pin_balance, vm_pin
+from lab.umem_bench import SIZE, make_memory, pin_balance, vm_pin
 
 pytestmark = [pytest.mark.pins, pytest.mark.usefixtures("umem_test", "no_umem_left")]
 

@@ -14,12 +14,13 @@ import time
 import pytest
 
 from lab.command import run
+from lab.expect import fails
 from lab.mapping import (MADV_DONTNEED, MADV_MERGEABLE, MADV_SOFT_OFFLINE, MIB, PAGE,
                          PROT_NONE, RW, Child, noise)
 from lab.mapping import Mapping as Memory
 from lab.umem import (ATOMIC_WRITE, CALLER, CALLER_NOWAIT, CAS, FAA, KTHREAD_NOWAIT, PINNED,
                       SOFTIRQ, WHOLE_MM, WORKER, WRITABLE, Umem)
-from lab.umem_bench import SIZE, fails, make_memory
+from lab.umem_bench import SIZE, make_memory
 
 pytestmark = [pytest.mark.pins, pytest.mark.usefixtures("umem_test", "no_umem_left")]
 

@@ -12,7 +12,6 @@ have it do so.
 """
 
 import contextlib
-import errno
 import mmap
 import os
 import subprocess
@@ -26,13 +25,6 @@ from lab.mapping import Mapping as Memory
 from lab.umem import Umem
 
 SIZE = 16 * PAGE
-
-
-@contextlib.contextmanager
-def fails(code):
-    with pytest.raises(OSError) as caught:
-        yield
-    assert errno.errorcode[caught.value.errno] == errno.errorcode[code]
 
 
 def vm_pin():
