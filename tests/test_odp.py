@@ -10,6 +10,7 @@ regions, advice, and the kernel's counters.
 import contextlib
 import errno
 import json
+import mmap
 import os
 import signal
 import threading
@@ -23,7 +24,7 @@ from pyverbs.pyverbs_error import PyverbsRDMAError
 from lab import uverbs
 from lab.command import memory, run
 from lab.expect import fails
-from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ,
+from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ, SHARED,
                          Child, Mapping, Uffd, noise)
 from lab.net import wait_for
 from lab.rc import Node, Two, counters, e, same
@@ -207,15 +208,25 @@ def advise(node, advice, offset=0, length=SIZE, flush=True, **options):
                   **options)
 
 
+@pytest.fixture
+def sheet(pair):
+    """Likewise, of memory that is shared: also what is only read has pages of its own,
+    where a process's own that it has not written yet is the kernel's page of zeros."""
+    memory = Mapping(SIZE, flags=SHARED | mmap.MAP_ANONYMOUS)
+    with Two(pair, size=SIZE, b={"access": ON_DEMAND, "memory": memory}) as nodes:
+        nodes[0].memory[0:SIZE] = noise(SIZE)
+        yield nodes
+
+
 def present(node):
     return [node.memory.present(at) for at in range(0, SIZE, PAGE)]
 
 
 @pytest.mark.parametrize("flush", (True, False), ids=("sync", "async"))
 @pytest.mark.parametrize("advice", (PREFETCH, PREFETCH_WRITE), ids=("read", "write"))
-def test_prefetch(two, advice, flush):
+def test_prefetch(sheet, advice, flush):
     """The pages come, no byte changes, and traffic has nothing to wait for."""
-    a, b = two
+    a, b = sheet
     b.memory.poke(noise(PAGE, 5), 3 * PAGE)
     advise(b, advice, PAGE, SIZE - 2 * PAGE, flush)
     wanted = [False] + [True] * (SIZE // PAGE - 2) + [False]

@@ -298,10 +298,12 @@ void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
 
 /*
  * The fast walk of the page tables refuses what has no struct page, or none that
- * the kernel's own mapping shows. The references are gone before we return.
+ * the kernel's own mapping shows, and ends there. The references are gone before we
+ * return: how many pages are seen to.
  */
-static void note_pages(const struct umem_visit *visit, unsigned long vpn,
-		       unsigned int n, enum umem_dir dir)
+static unsigned int note_pages(const struct umem_visit *visit,
+			       unsigned long vpn, unsigned int n,
+			       enum umem_dir dir)
 {
 	const unsigned int flags = dir == TO_USER ? FOLL_WRITE : 0;
 	const unsigned long right = dir == TO_USER ? WRITABLE : 0;
@@ -311,7 +313,7 @@ static void note_pages(const struct umem_visit *visit, unsigned long vpn,
 
 	got = get_user_pages_fast_only(vpn << PAGE_SHIFT, n, flags, pages);
 	if (got <= 0)
-		return;
+		return 1;
 	write_lock_bh(&r->lock);
 	if (mmu_interval_read_retry(&r->mni, visit->seq))
 		goto unlock;
@@ -320,8 +322,9 @@ static void note_pages(const struct umem_visit *visit, unsigned long vpn,
 			insert(r, vpn + i, (unsigned long)pages[i] | right);
 unlock:
 	write_unlock_bh(&r->lock);
-	while (got--)
-		put_page(pages[got]);
+	for (i = 0; i < got; i++)
+		put_page(pages[i]);
+	return got;
 }
 
 void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
@@ -337,8 +340,7 @@ void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 	for (left = min_t(unsigned long, left, MAX_NOTES); left; left -= n) {
 		if (READ_ONCE(visit->resident->crowded))
 			grow(visit->resident);
-		n = min(left, BATCH);
-		note_pages(visit, vpn, n, dir);
+		n = note_pages(visit, vpn, min(left, BATCH), dir);
 		vpn += n;
 	}
 }
