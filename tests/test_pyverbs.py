@@ -32,6 +32,10 @@ REASONS = [re.compile(reason) for reason in (
     r"Advise MR",
     r"/dev/dri/\S+ is not present",
     r"Allocating dmabuf is not supported by /dev/dri/",
+    r"CC PD is not supported",
+    r"Device does not report CC_DMA_BOUNCE",
+    r"Failed to create DMA Handle",
+    r"No PHC or failed to open",
 )]
 # rdma-core 44 looks for the network device in the RDMA device's parent; a veth has none.
 REASONS_OF_KIND = {"veth": [re.compile(r"Device \S+ doesn't have net interface")]}
