@@ -90,6 +90,18 @@ static bool check_rd_atomic(const struct urxe_qp *qp,
 	return !wqe_has_response(wqe) || qp->attr.max_rd_atomic;
 }
 
+/*
+ * An acknowledgment comes where the peer's worker is at it. To send from there as well
+ * leaves all to one processor. Where a turn has begun to send, it goes on.
+ */
+static bool had_better_leave(const struct urxe_qp *qp,
+			     const struct urxe_batch *batch,
+			     const struct urxe_wqe *wqe)
+{
+	return (qp->service & OP_RC) && !batch->aimed &&
+	       !wqe_has_response(wqe) && urxe_send_away(wqe->length);
+}
+
 static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 			      struct urxe_ctx *ctx)
 {
@@ -119,6 +131,8 @@ static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 	if (!window_open(qp, wqe) ||
 	    urxe_handle_full(qp->handle, URXE_SIDE_SQ))
 		return TX_IDLE;
+	if (had_better_leave(qp, batch, wqe))
+		return TX_AWAY;
 	if (ctx->budget-- <= 0)
 		return TX_AGAIN;
 	if (wqe_has_response(wqe))
@@ -147,18 +161,18 @@ static void check_drained(struct urxe_qp *qp)
 		urxe_qp_event(qp, IB_EVENT_SQ_DRAINED);
 }
 
-/*
- * An acknowledgment comes where the peer's worker is at it. To send from there as well
- * leaves all to one processor.
- */
-static bool had_better_leave(const struct urxe_qp *qp)
+static enum urxe_step step_after(enum urxe_tx tx)
 {
-	const struct urxe_sq *sq = &qp->sq;
-	const struct urxe_wqe *wqe = sq_slot(sq, sq->next);
-
-	return (qp->service & OP_RC) && sq->next != sq->head &&
-	       !wqe_has_response(wqe) && urxe_send_away(wqe->length) &&
-	       window_open(qp, wqe);
+	switch (tx) {
+	case TX_SLEEP:
+		return URXE_STEP_SLEEP;
+	case TX_AGAIN:
+		return URXE_STEP_AGAIN;
+	case TX_AWAY:
+		return URXE_STEP_AWAY;
+	default:
+		return URXE_STEP_DONE;
+	}
 }
 
 static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
@@ -171,11 +185,6 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
 		return URXE_STEP_DONE;
 	}
-	if (had_better_leave(qp)) {
-		urxe_req_arm_timer(qp);
-		urxe_complete_ready(qp);
-		return URXE_STEP_AWAY;
-	}
 	urxe_batch_init(&batch, qp, ctx);
 	batch.many = READ_ONCE(qp->sq.head) - qp->sq.next > 1;
 	do {
@@ -185,9 +194,7 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	urxe_req_arm_timer(qp);
 	urxe_complete_ready(qp);
 	check_drained(qp);
-	if (tx == TX_SLEEP)
-		return URXE_STEP_SLEEP;
-	return tx == TX_AGAIN ? URXE_STEP_AGAIN : URXE_STEP_DONE;
+	return step_after(tx);
 }
 
 /*

@@ -19,6 +19,7 @@ enum urxe_tx {
 	TX_IDLE,		/* nothing may be sent now */
 	TX_SLEEP,		/* needs memory that only a worker reaches */
 	TX_AGAIN,		/* enough for this turn */
+	TX_AWAY,		/* as much as another processor had better send */
 };
 
 /**
