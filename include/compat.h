@@ -67,6 +67,13 @@ static inline struct ib_device *compat_set_net(struct ib_device *ibdev,
 #define COMPAT_FILL_RES_SRQ(func)
 #endif
 
+/* A port has its speed as a number too, besides the width and speed of its lanes. */
+#ifdef HAVE_QUERY_PORT_SPEED
+#define COMPAT_QUERY_PORT_SPEED(func)	.query_port_speed = func,
+#else
+#define COMPAT_QUERY_PORT_SPEED(func)
+#endif
+
 /* Forget the GIDs that a NIC's addresses have made; 6.1 can't. */
 #ifdef HAVE_ROCE_DEL_NETDEV_GIDS
 #define compat_del_gids		roce_del_all_netdev_gids

@@ -13,6 +13,7 @@ ccflags-y += $(call probe,HAVE_REG_MR_DMAH,rdma/ib_verbs.h,(\*reg_user_mr)([^)]*
 ccflags-y += $(call probe,HAVE_CREATE_CQ_ATTRS,rdma/ib_verbs.h,(\*create_cq)([^)]*uverbs_attr_bundle)
 ccflags-y += $(call probe,HAVE_RESIZE_USER_CQ,rdma/ib_verbs.h,(\*resize_user_cq))
 ccflags-y += $(call probe,HAVE_ROCE_DEL_NETDEV_GIDS,rdma/ib_verbs.h,roce_del_all_netdev_gids)
+ccflags-y += $(call probe,HAVE_QUERY_PORT_SPEED,rdma/ib_verbs.h,(\*query_port_speed))
 ccflags-y += $(call probe,HAVE_FILL_RES_SRQ,rdma/ib_verbs.h,(\*fill_res_srq_entry))
 ccflags-y += $(call probe,HAVE_UDP_TUNNEL_SOCK_SK,net/udp_tunnel.h,setup_udp_tunnel_sock([^)]*struct sock \*)
 ccflags-y += $(call probe,HAVE_REG_DMABUF_ATTRS,rdma/ib_verbs.h,(\*reg_user_mr_dmabuf)([^)]*uverbs_attr_bundle)

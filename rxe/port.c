@@ -168,6 +168,18 @@ int urxe_query_port(struct ib_device *ibdev, u32 port,
 	return 0;
 }
 
+/* In units of 100 Mb/s: the NIC's own number, of which the lanes' is a rounding. */
+int urxe_query_port_speed(struct ib_device *ibdev, u32 port, u64 *speed)
+{
+	struct net_device *ndev = urxe_dev_get_netdev(to_urxe(ibdev));
+
+	if (!ndev)
+		return -ENODEV;
+	*speed = DIV_ROUND_UP(ndev_mbps(ndev), 100);
+	dev_put(ndev);
+	return 0;
+}
+
 int urxe_query_pkey(struct ib_device *ibdev, u32 port, u16 index, u16 *pkey)
 {
 	if (index >= URXE_PKEY_TBL_LEN)

@@ -23,6 +23,7 @@ void urxe_port_readdress_work(struct work_struct *work);
 /* Hooks for the core. */
 int urxe_query_port(struct ib_device *ibdev, u32 port,
 		    struct ib_port_attr *attr);
+int urxe_query_port_speed(struct ib_device *ibdev, u32 port, u64 *speed);
 int urxe_query_pkey(struct ib_device *ibdev, u32 port, u16 index, u16 *pkey);
 int urxe_get_port_immutable(struct ib_device *ibdev, u32 port,
 			    struct ib_port_immutable *immutable);

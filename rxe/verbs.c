@@ -67,6 +67,7 @@ const struct ib_device_ops urxe_ops = {
 	.get_dev_fw_str		= urxe_get_dev_fw_str,
 	.get_netdev		= urxe_get_netdev,
 	.query_port		= urxe_query_port,
+	COMPAT_QUERY_PORT_SPEED(urxe_query_port_speed)
 	.query_pkey		= urxe_query_pkey,
 	.get_port_immutable	= urxe_get_port_immutable,
 	.get_link_layer		= urxe_get_link_layer,

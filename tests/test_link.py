@@ -3,6 +3,7 @@
 them when something under them changes or goes."""
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -11,8 +12,9 @@ import subprocess
 import tempfile
 
 import pytest
+from pyverbs.device import Context
 
-from lab import kinds, net
+from lab import kinds, net, uverbs
 from lab.command import run
 from lab.rc import counters
 
@@ -106,6 +108,20 @@ def test_kinds(kind, own, netns):
         assert port(link.name, "link_layer") == "Ethernet"
         link.delete()
         assert not shown(link.name)
+
+
+def test_speed():
+    """As a number it is the NIC's own, in units of 100 Mb/s; else what some lanes have."""
+    with device("tap") as (dev, _):
+        run("ethtool", "-s", dev, "speed", "4000", "duplex", "full")
+        link = net.Link("urxe", dev)
+        assert port(link.name, "active_speed") == "5.0"
+        with Context(name=link.name) as context:
+            try:
+                assert uverbs.port_speed(context) == 40
+            except OSError as error:
+                # EPROTONOSUPPORT: a kernel that has no such number.
+                assert error.errno == errno.EPROTONOSUPPORT
 
 
 def test_loopback():

@@ -36,6 +36,7 @@ REASONS = [re.compile(reason) for reason in (
     r"Device does not report CC_DMA_BOUNCE",
     r"Failed to create DMA Handle",
     r"No PHC or failed to open",
+    r"ibv_query_port_speed is not supported",
 )]
 # rdma-core 44 looks for the network device in the RDMA device's parent; a veth has none.
 REASONS_OF_KIND = {"veth": [re.compile(r"Device \S+ doesn't have net interface")]}

@@ -8,10 +8,12 @@ import fcntl
 import ipaddress
 import os
 import struct
+import sys
 
 IOCTL = 0xC0181B01
 DRIVER_RXE = 14
-OBJECT_MR = 7
+OBJECT_DEVICE, OBJECT_MR = 0, 7
+DEVICE_QUERY_PORT_SPEED = 7
 MR_DESTROY, MR_ADVISE, MR_REG_DMABUF = 1, 2, 4
 MANDATORY = 1
 
@@ -23,8 +25,8 @@ FLUSH = 1
 class _Call:
     """One call with its attributes; short values travel inside of them."""
 
-    def __init__(self, method):
-        self.method, self.attributes, self.kept = method, b"", []
+    def __init__(self, method, on=OBJECT_MR):
+        self.on, self.method, self.attributes, self.kept = on, method, b"", []
 
     def handle(self, attribute, number):
         return self._add(attribute, 0, number)
@@ -45,13 +47,21 @@ class _Call:
     def make(self, context):
         """The call; OSError if it fails. Returns the attributes afterwards."""
         length = 24 + len(self.attributes)
-        packet = bytearray(struct.pack("=HHHHQII", length, OBJECT_MR, self.method,
+        packet = bytearray(struct.pack("=HHHHQII", length, self.on, self.method,
                                        len(self.attributes) // 16, 0,
                                        DRIVER_RXE, 0))
         packet += self.attributes
         fcntl.ioctl(context.cmd_fd, IOCTL, packet)
         return [struct.unpack_from("=Q", packet, at + 8)[0]
                 for at in range(24, length, 16)]
+
+
+def port_speed(context):
+    """ibv_query_port_speed(), for which a user library needs a function of the device's."""
+    call = _Call(DEVICE_QUERY_PORT_SPEED, OBJECT_DEVICE).value(0, 1)
+    speed = call.buffer(1, bytes(8))
+    call.make(context)
+    return int.from_bytes(speed.raw, sys.byteorder)
 
 
 def advise(context, pd, advice, sges, flush=True, flags=None):
