@@ -7,7 +7,6 @@ import os
 import select
 import time
 
-from pyverbs.addr import GID, AHAttr, GlobalRoute
 from pyverbs.cq import CQ, CompChannel
 from pyverbs.device import Context
 from pyverbs.mr import MR
@@ -17,7 +16,7 @@ from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 
 from lab import enums as e
-from lab.verbs import ACCESS, MTUS, Memory, Peer, Side
+from lab.verbs import ACCESS, Memory, Side
 
 TWO_SIDED = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM)
 SENDS = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM)
@@ -89,35 +88,6 @@ class Node(Side):
                                srq=self.srq, cap=self.cap, sq_sig_all=sq_sig_all)
         self.qp = QP(self.pd, self.init)
         self.pending, self.rpending = [], []
-
-    def identity(self):
-        gid = self.context.query_gid(1, self.end.link.gid_index(self.address))
-        return Peer(str(gid), self.qp.qp_num, self.mr.rkey, self.memory.address)
-
-    # pylint: disable=arguments-differ
-    def attributes(self, peer, psn=0, peer_psn=0, mtu=1024, timeout=14, retries=7,
-                   rnr_retries=7, rnr_timer=12, reads=8, access=ACCESS, traffic_class=0,
-                   flow_label=0):
-        """What `modify` needs to know to connect this queue pair to a peer."""
-        attr = QPAttr(port_num=1)
-        attr.qp_access_flags = access
-        attr.path_mtu = MTUS[mtu]
-        attr.dest_qp_num = peer.qp_num
-        attr.sq_psn, attr.rq_psn = psn, peer_psn
-        attr.max_rd_atomic = attr.max_dest_rd_atomic = reads
-        attr.timeout, attr.retry_cnt = timeout, retries
-        attr.rnr_retry, attr.min_rnr_timer = rnr_retries, rnr_timer
-        attr.ah_attr = self.way_to(peer, traffic_class, flow_label)
-        return attr
-
-    def way_to(self, peer, traffic_class=0, flow_label=0):
-        index = self.end.link.gid_index(self.address)
-        route = GlobalRoute(dgid=GID(str(peer.gid)), sgid_index=index, hop_limit=64,
-                            traffic_class=traffic_class, flow_label=flow_label)
-        return AHAttr(port_num=1, is_global=1, gr=route)
-
-    def connect(self, peer, **attributes):
-        self.qp.to_rts(self.attributes(peer, **attributes))
 
     def post_list(self, opcode, sges, peer=None, peer_offset=0, wr_id=0,
                   flags=e.IBV_SEND_SIGNALED, imm=0):

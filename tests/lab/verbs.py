@@ -75,24 +75,32 @@ class Side:
 
     def identity(self):
         """This side as the other one sees it."""
-        index = self.end.link.gid_index(self.address)
-        return Peer(str(self.context.query_gid(1, index)), self.qp.qp_num,
-                    self.mr.rkey, self.memory.address)
+        gid = self.context.query_gid(1, self.end.link.gid_index(self.address))
+        return Peer(str(gid), self.qp.qp_num, self.mr.rkey, self.memory.address)
 
-    def connect(self, peer, psn=0, peer_psn=0, mtu=1024, timeout=14, retries=7,
-                rnr_retries=7, rnr_timer=12, reads=8):
+    def attributes(self, peer, psn=0, peer_psn=0, mtu=1024, timeout=14, retries=7,
+                   rnr_retries=7, rnr_timer=12, reads=8, access=ACCESS, traffic_class=0,
+                   flow_label=0):
+        """What `modify` needs to know to connect this queue pair to a peer."""
         attr = QPAttr(port_num=1)
-        attr.qp_access_flags = ACCESS
+        attr.qp_access_flags = access
         attr.path_mtu = MTUS[mtu]
         attr.dest_qp_num = peer.qp_num
         attr.sq_psn, attr.rq_psn = psn, peer_psn
         attr.max_rd_atomic = attr.max_dest_rd_atomic = reads
         attr.timeout, attr.retry_cnt = timeout, retries
         attr.rnr_retry, attr.min_rnr_timer = rnr_retries, rnr_timer
+        attr.ah_attr = self.way_to(peer, traffic_class, flow_label)
+        return attr
+
+    def way_to(self, peer, traffic_class=0, flow_label=0):
         index = self.end.link.gid_index(self.address)
-        route = GlobalRoute(dgid=GID(peer.gid), sgid_index=index, hop_limit=64)
-        attr.ah_attr = AHAttr(port_num=1, is_global=1, gr=route)
-        self.qp.to_rts(attr)
+        route = GlobalRoute(dgid=GID(str(peer.gid)), sgid_index=index, hop_limit=64,
+                            traffic_class=traffic_class, flow_label=flow_label)
+        return AHAttr(port_num=1, is_global=1, gr=route)
+
+    def connect(self, peer, *psns, **attributes):
+        self.qp.to_rts(self.attributes(peer, *psns, **attributes))
 
     def sge(self, offset, length):
         return SGE(self.memory.address + offset, length, self.mr.lkey)
