@@ -14,6 +14,7 @@ import os
 import pytest
 
 from lab import machine, net, perftest, resources
+from lab.command import run
 from lab.programs import pair_up
 
 CM = "/usr/lib/urxe/cm"
@@ -196,8 +197,17 @@ PROGRAMS = {
                   ["riostream", "-s", "{b}", "-S", 5000, "-C", 50, "-T", "v"]),
 }
 
+# Newer ones of rdma-core are peers, which meet at a controller: on TCP's port of that number.
+CMTIME_PEERS = (["cmtime", "-L", "-b", "{b}", "-C", "{b}", "-c", 100],
+                ["cmtime", "-b", "{a}", "-C", "{b}", "-c", 100])
 
 QUICK = ("rping", "udaddy", "rstream")
+
+
+def arguments_of(program):
+    if program == "cmtime" and "controller" in run("cmtime", "-?", check=False):
+        return CMTIME_PEERS
+    return PROGRAMS[program]
 
 
 @pytest.mark.parametrize("program", [
@@ -206,8 +216,8 @@ def test_program(pair, program):
     """rdma_core's own programs."""
     names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}
     server, client = ([str(word).format(**names) for word in argv]
-                      for argv in PROGRAMS[program])
-    pair_up(pair, server, client)
+                      for argv in arguments_of(program))
+    pair_up(pair, server, client, tcp_port=PORT)
 
 
 def test_multicast(pair):
