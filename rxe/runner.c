@@ -4,6 +4,7 @@
  * newcomer leaves. Both live in one word so that "put down, unless there is a
  * note" is one compare-and-swap.
  */
+#include <linux/sched/isolation.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/wait.h>
@@ -109,14 +110,32 @@ static void hand_to_stream(struct urxe_runner *runner)
 		queue_work(streams[runner->side], &runner->stream);
 }
 
-/* The runner's own share of the processors, unless that is where we are. */
+/* A cpuset may isolate a processor at any time. */
+static bool is_isolated(int cpu)
+{
+	bool isolated;
+
+	rcu_read_lock();
+	isolated = cpu_is_isolated(cpu);
+	rcu_read_unlock();
+	return isolated;
+}
+
+/*
+ * The runner's own share of the processors, unless that is where we are. A
+ * processor that is isolated has better things to do.
+ */
 static int another_cpu(const struct urxe_runner *runner)
 {
-	unsigned int cpu = cpumask_local_spread(runner->spread, NUMA_NO_NODE);
+	unsigned int i;
+	int cpu;
 
-	if (cpu == raw_smp_processor_id())
-		cpu = cpumask_local_spread(runner->spread + 1, NUMA_NO_NODE);
-	return cpu;
+	for (i = 0; i < num_online_cpus(); i++) {
+		cpu = cpumask_local_spread(runner->spread + i, NUMA_NO_NODE);
+		if (cpu != raw_smp_processor_id() && !is_isolated(cpu))
+			return cpu;
+	}
+	return WORK_CPU_UNBOUND;
 }
 
 /* A worker that runs what a caller would; of one runner in a turn. */

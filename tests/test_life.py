@@ -19,7 +19,7 @@ import time
 import pytest
 
 from lab import machine
-from lab.command import TESTS, run
+from lab.command import TESTS
 from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
                          PROT_NONE, PROT_READ, RW, Child, Mapping, in_child,
@@ -377,30 +377,13 @@ def test_swapped_out(pair, swap):
         assert same(there.peek(), want)
 
 
-@contextlib.contextmanager
-def memory_group(limit):
-    """A memory control group; its path."""
-    if not os.path.ismount("/sys/fs/cgroup"):
-        run("mount", "-t", "cgroup2", "none", "/sys/fs/cgroup")
-    write_file("/sys/fs/cgroup/cgroup.subtree_control", "+memory")
-    path = "/sys/fs/cgroup/urxe-test"
-    os.mkdir(path)
-    write_file(f"{path}/memory.max", limit)
-    try:
-        yield path
-    finally:
-        wait_for(lambda: "populated 0" in read_file(f"{path}/cgroup.events"), 10,
-                 "the group to be empty")
-        os.rmdir(path)
-
-
 @pytest.mark.slow
 def test_less_memory_than_the_region(pair, swap):
     """The owner's group may have an eighth of the region: its pages are charged to
     it also when a peer touches them, and go to swap in turn."""
     size, limit = 64 * MIB, 8 * MIB
     hello_r, hello_w = os.pipe()
-    with memory_group(limit) as group:
+    with machine.control_group("memory", {"max": limit}) as group:
         def owner(child):
             write_file(f"{group}/cgroup.procs", os.getpid())
             node = Node(pair.b, memory=Mapping(size))

@@ -8,12 +8,15 @@ together; who waits for what he has posted has it sent at once, by nobody else.
 """
 
 import contextlib
+import os
+import re
 
 import pytest
 from pyverbs.wr import SendWR
 
-from lab import net, perftest
+from lab import machine, net, perftest
 from lab.rc import Two, counters, e
+from lab.tracing import traced
 
 # Packets in a batch: URXE_BATCH_PKTS.
 BATCH = 64
@@ -105,3 +108,19 @@ def test_much_arrives(pair):
     The two ends take turns, so that each message finds the receiver at rest."""
     for end in spent(pair, "ib_write_lat", "-s", 65536, "-m", 4096, "-n", 200):
         assert end["stream_handover"] > 100
+
+
+def processors_for_much(pair):
+    """Those that have been asked to put bytes where they belong."""
+    with traced("workqueue/workqueue_queue_work", "urxe-placed") as lines:
+        perftest.run(pair, "ib_write_lat", "-s", 65536, "-m", 4096, "-n", 200)
+        return {int(re.search(r" cpu=(\d+)", line)[1]) for line in lines()}
+
+
+@pytest.mark.skipif(os.uname().release.startswith("6.1."),
+                    reason="there a cpuset does not tell what it isolates")
+def test_leaves_isolated_processors_alone(pair):
+    """What an administrator has set apart for something else is not taken for this."""
+    assert 1 in processors_for_much(pair)
+    with machine.control_group("cpuset", {"cpus": 1, "cpus.partition": "isolated"}):
+        assert processors_for_much(pair) <= {0}

@@ -5,16 +5,15 @@
         link a on va ------- veth ------- vb with link b
 """
 
-import pathlib
+import os
 import re
 
 import pytest
 
 from lab import net
-from lab.command import run
 from lab.rc import Two, e
+from lab.tracing import TRACING, traced
 
-TRACING = pathlib.Path("/sys/kernel/tracing")
 EVENTS = ("urxe_qp_state", "urxe_tx", "urxe_rx", "urxe_retry", "urxe_cqe")
 
 pytestmark = pytest.mark.urxe_only("another driver has other tracepoints")
@@ -23,14 +22,8 @@ pytestmark = pytest.mark.urxe_only("another driver has other tracepoints")
 @pytest.fixture
 def trace():
     """What has been traced since the test began, as lines."""
-    if not (TRACING / "trace").exists():
-        run("mount", "-t", "tracefs", "tracefs", str(TRACING))
-    switch = TRACING / "events/urxe/enable"
-    (TRACING / "trace").write_text("", encoding="ascii")
-    switch.write_text("1", encoding="ascii")
-    yield lambda: [line for line in (TRACING / "trace").read_text(
-        encoding="ascii").splitlines() if "urxe_" in line]
-    switch.write_text("0", encoding="ascii")
+    with traced("urxe", "urxe_") as lines:
+        yield lines
 
 
 def of_qp(lines, event, qp_num):
@@ -39,8 +32,8 @@ def of_qp(lines, event, qp_num):
 
 
 def test_every_event_is_there():
-    there = {path.name for path in (TRACING / "events/urxe").iterdir()
-             if path.is_dir()}
+    there = {entry.name for entry in os.scandir(f"{TRACING}/events/urxe")
+             if entry.is_dir()}
     assert there == set(EVENTS)
 
 

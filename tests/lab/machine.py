@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""What the kernel says of the whole machine's memory, and where on it a program runs."""
+"""What the kernel says of the whole machine's memory, and what part of it a program has."""
 
 import contextlib
 import os
 
+from lab.command import run
 from lab.mapping import read_file, write_file
+from lab.net import wait_for
+
+CGROUPS = "/sys/fs/cgroup"
 
 
 def memory():
@@ -47,3 +51,22 @@ def one_processor():
         yield
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@contextlib.contextmanager
+def control_group(controller, settings):
+    """A control group with such settings, one after the other; its path."""
+    if not os.path.ismount(CGROUPS):
+        run("mount", "-t", "cgroup2", "none", CGROUPS)
+    write_file(f"{CGROUPS}/cgroup.subtree_control", f"+{controller}")
+    path = f"{CGROUPS}/urxe-test"
+    os.mkdir(path)
+    try:
+        for name, value in settings.items():
+            write_file(f"{path}/{controller}.{name}", value)
+            assert read_file(f"{path}/{controller}.{name}").strip() == str(value)
+        yield path
+    finally:
+        wait_for(lambda: "populated 0" in read_file(f"{path}/cgroup.events"), 10,
+                 "the group to be empty")
+        os.rmdir(path)
