@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 import test_data
+import test_errors
 from test_nopin import Owner
 
 from lab.rc import Two, counters, same
@@ -20,6 +21,8 @@ from lab.verbs import Connection, Side, e
 
 globals().update({name: getattr(test_data, name) for name in (
     "test_write", "test_read", "test_send", "test_immediate", "test_atomics")})
+# The rest of that file is slow here: see test_same_host_rc.py.
+globals().update(test_read_dies_on_the_way=test_errors.test_read_dies_on_the_way)
 
 ONE_HOST = True
 SIZE = 1 << 20
