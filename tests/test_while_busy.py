@@ -87,7 +87,15 @@ def cut(pair):
 
 
 def join(pair):
+    """Each end has asked for its neighbour in vain, and may not have given up yet."""
     pair.b.ip("link", "set", pair.b.netdev, "up")
+    for end, other in (pair.ends, pair.ends[::-1]):
+        net.wait_for(lambda: answers(end, other), 10, f"{other.ipv4} to answer")
+
+
+def answers(end, other):
+    said = run(*end.command(["ping", "-c", "1", "-W", "1", other.ipv4]), check=False)
+    return "1 received" in said
 
 
 def cut_for_a_moment(pair):
