@@ -318,6 +318,8 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	if (!wqe) {
 		urxe_complete_ready(qp);
 		go_back(qp, URXE_CNT_RETRY_IMPLIED);
+		/* The peer is not silent: it sees to this before what we ask again. */
+		urxe_req_set_deadline(qp);
 		return 0;
 	}
 	if (!wqe_has_response(wqe))
