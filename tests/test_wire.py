@@ -11,6 +11,7 @@
 import collections
 import random
 import struct
+import time
 
 import pytest
 from pyverbs.qp import QPAttr
@@ -482,10 +483,11 @@ def test_refused(pair, case):
 class Answers:
     """A queue pair a that waits for answers, which this test gives in b's name."""
 
-    def __init__(self, pair, **options):
-        self.two = Two(pair, connect=False, size=SIZE, mtu=MTU, **options)
+    def __init__(self, pair, **attributes):
+        self.two = Two(pair, connect=False, size=SIZE, mtu=MTU)
         self.a, self.b = self.two.nodes
-        self.a.connect(self.b.identity(), timeout=0, psn=100, mtu=MTU, **options)
+        self.a.connect(self.b.identity(), psn=100, mtu=MTU,
+                       **{"timeout": 0, **attributes})
         self.injector = wire.Injector(pair.b, pair.a)
 
     def __enter__(self):
@@ -607,6 +609,25 @@ def test_read_answered_by_hand(pair):
         line.injector.send(middle)
         line.injector.send(middle)
         line.say(100, opcode=wire.READ_FIRST, more=bytes(1024))
+        line.say(102, opcode=wire.READ_LAST, more=data[2048:])
+        assert a.statuses(1) == [(0, 0)]
+        assert same(a.memory[0:2500], data)
+
+
+def test_read_answered_from_the_end(pair):
+    """While what is behind a gap arrives the peer is not silent, however long it is at
+    that: the requester, with one retry and half a second for each, goes on waiting."""
+    with Answers(pair, timeout=16, retries=1) as line:
+        a, data = line.a, random.Random(3).randbytes(2500)
+        a.post(READ, 0, 2500, line.b.identity())
+        line.injector.heard(2, 1)
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            line.say(102, opcode=wire.READ_LAST, more=data[2048:])
+            time.sleep(0.02)
+        a.nothing(0)
+        line.say(100, opcode=wire.READ_FIRST, more=data[:1024])
+        line.injector.send(wire.bth(wire.READ_MIDDLE, a.qp.qp_num, 101) + data[1024:2048])
         line.say(102, opcode=wire.READ_LAST, more=data[2048:])
         assert a.statuses(1) == [(0, 0)]
         assert same(a.memory[0:2500], data)
