@@ -43,7 +43,7 @@ struct urxe_rd_res {
  * struct urxe_read - READ responses being sent
  * @active: there are some left
  * @first: the next one opens a run of responses
- * @again: they have been sent before
+ * @again: the peer may have had them, and asks once more
  * @psn: of the next one
  * @rkey: where the bytes come from
  * @va: likewise

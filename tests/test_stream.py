@@ -102,18 +102,20 @@ def test_waits(pair, tool):
         assert not end["stream_handover"]
 
 
-def test_much_arrives(pair):
-    """While one processor receives, another puts the bytes where they belong.
+# The two ends take turns, so that each message finds the receiver at rest.
+MUCH = ("ib_write_lat", "-s", 65536, "-m", 4096, "-n", 200)
 
-    The two ends take turns, so that each message finds the receiver at rest."""
-    for end in spent(pair, "ib_write_lat", "-s", 65536, "-m", 4096, "-n", 200):
+
+def test_much_arrives(pair):
+    """While one processor receives, another puts the bytes where they belong."""
+    for end in spent(pair, *MUCH):
         assert end["stream_handover"] > 100
 
 
 def processors_for_much(pair):
     """Those that have been asked to put bytes where they belong."""
     with traced("workqueue/workqueue_queue_work", "urxe-placed") as lines:
-        perftest.run(pair, "ib_write_lat", "-s", 65536, "-m", 4096, "-n", 200)
+        perftest.run(pair, *MUCH)
         return {int(re.search(r" cpu=(\d+)", line)[1]) for line in lines()}
 
 
