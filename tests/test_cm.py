@@ -126,12 +126,24 @@ def test_scale(pair, debug_kernel):
 
     # A first time, for what is kept for ever once it has been made.
     go(1)
-    objects, slab = resources.counts(), settled_slab()
+    objects, slab, caches = resources.counts(), settled_slab(), slab_caches()
     go(rounds)
     net.wait_for(lambda: resources.counts() == objects, 20, f"{objects}")
     # A connection that was forgotten would cost several KiB.
-    net.wait_for(lambda: settled_slab() < slab + count // 4, 60,
-                 f"slab use back to {slab} KiB")
+    try:
+        net.wait_for(lambda: settled_slab() < slab + count // 4, 120,
+                     f"slab use back to {slab} KiB")
+    except TimeoutError as late:
+        grown = {name: size - caches.get(name, 0) for name, size in slab_caches().items()}
+        worst = sorted(grown.items(), key=lambda item: -item[1])[:8]
+        raise TimeoutError(f"{late}, now {settled_slab()}; KiB more: {worst}") from late
+
+
+def slab_caches():
+    """The KiB that each kind of the kernel's objects takes."""
+    with open("/proc/slabinfo", encoding="ascii") as file:
+        rows = [line.split() for line in file.readlines()[2:]]
+    return {row[0]: int(row[2]) * int(row[3]) >> 10 for row in rows}
 
 
 def settled_slab():
