@@ -15,6 +15,7 @@ import pytest
 
 from lab import machine, net, perftest, resources
 from lab.command import run
+from lab.marks import slow_but
 from lab.programs import pair_up
 
 CM = "/usr/lib/urxe/cm"
@@ -222,8 +223,7 @@ def arguments_of(program):
     return PROGRAMS[program]
 
 
-@pytest.mark.parametrize("program", [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PROGRAMS])
+@pytest.mark.parametrize("program", slow_but(QUICK, PROGRAMS))
 def test_program(pair, program):
     """rdma_core's own programs."""
     names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}

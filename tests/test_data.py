@@ -11,6 +11,7 @@ import random
 import pytest
 
 from lab import net
+from lab.marks import slow
 from lab.verbs import Connection, e
 
 SIZE = 4 << 20
@@ -18,8 +19,7 @@ HALF = SIZE // 2
 # Around a packet, around a page, odd pads, and many packets.
 LENGTHS = (0, 1, 2, 3, 5, 255, 256, 257, 1023, 1024, 1025, 4095, 4096, 4097,
            65535, 65536, 1 << 20)
-MTUS = (1024, pytest.param(256, marks=pytest.mark.slow),
-        pytest.param(4096, marks=pytest.mark.slow))
+MTUS = (1024, slow(256), slow(4096))
 
 
 PAIR_MTU = net.WIDE

@@ -15,6 +15,7 @@ import pytest
 from lab import dmabuf, resources
 from lab.command import memory
 from lab.mapping import PAGE, Child, noise
+from lab.marks import slow
 from lab.rc import Node, Two, counters, e, same
 from lab.uverbs import PREFETCH_WRITE, DmabufRegion, advise
 from lab.verbs import ACCESS
@@ -38,7 +39,7 @@ def available(maker):
         pytest.skip(f"this kernel has no {maker}")
 
 
-@pytest.fixture(params=("udmabuf", pytest.param("heap", marks=pytest.mark.slow)))
+@pytest.fixture(params=("udmabuf", slow("heap")))
 def buffer(request):
     available(request.param)
     with contextlib.closing(dmabuf.Buffer(request.param, SIZE)) as made:

@@ -24,6 +24,7 @@ from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
                          MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
                          PROT_NONE, PROT_READ, RW, Child, Mapping, in_child,
                          noise, read_file, write_file)
+from lab.marks import slow, slow_but
 from lab.net import wait_for
 from lab.rc import Node, Two, counters, e, same
 from lab.verbs import Peer
@@ -111,7 +112,7 @@ def traffic(pair, memory, zeroes=False):
 # --- fork ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("children", (pytest.param("read", marks=pytest.mark.slow), "write"))
+@pytest.mark.parametrize("children", (slow("read"), "write"))
 def test_fork(pair, children):
     """Children come while the parent's memory is written by the peer: each sees one
     moment of it for good, and what it writes nobody else sees."""
@@ -217,8 +218,7 @@ def reconnect(a, b):
     b.connect(a.identity())
 
 
-@pytest.mark.parametrize("how", ("unmapped", *(pytest.param(how, marks=pytest.mark.slow)
-                                               for how in SPOILED if how != "unmapped")))
+@pytest.mark.parametrize("how", slow_but(("unmapped",), SPOILED))
 def test_spoiled(pair, how):
     """Memory that may not be reached any more ends in an access error at both ends,
     at once, and is the region's memory again when it may."""
@@ -456,8 +456,7 @@ ENDS = (e.IBV_WC_RETRY_EXC_ERR, e.IBV_WC_REM_ACCESS_ERR, e.IBV_WC_REM_OP_ERR,
         e.IBV_WC_REM_INV_REQ_ERR, e.IBV_WC_WR_FLUSH_ERR)
 
 
-@pytest.mark.parametrize("moment", (1, *(pytest.param(n, marks=pytest.mark.slow)
-                                         for n in (0, 2, 3, 4, 5))))
+@pytest.mark.parametrize("moment", slow_but((1,), range(6)))
 def test_exit_at_any_moment(pair, moment):
     """The owner is killed while its memory, never touched before, is written. Some
     time later, the pages are somebody else's: nothing is written there."""

@@ -16,6 +16,7 @@ from pyverbs.device import Context
 
 from lab import kinds, net, uverbs
 from lab.command import run
+from lab.marks import slow
 from lab.rc import counters
 
 _serial = itertools.count()
@@ -95,7 +96,7 @@ def device(kind, netns=None):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("own", (False, True), ids=("first", "netns"))
+@pytest.mark.parametrize("own", (False, slow(True)), ids=("first", "netns"))
 def test_kinds(kind, own, netns):
     netns = netns if own else None
     with device(kind, netns) as (dev, addresses):
@@ -157,7 +158,7 @@ def test_nic_driver_unbound(virtio):
         assert not shown(link.name)
 
 
-@pytest.mark.parametrize("kind", ("veth", "vlan", "bond", "tun"))
+@pytest.mark.parametrize("kind", ("veth", slow("vlan"), slow("bond"), "tun"))
 def test_nic_deleted(kind):
     with device(kind) as (dev, _):
         link = net.Link("urxe", dev)
@@ -172,7 +173,7 @@ def test_lower_nic_deleted():
         gone(link.name)
 
 
-@pytest.mark.parametrize("kind", ("veth", "vlan", "dummy"))
+@pytest.mark.parametrize("kind", ("veth", slow("vlan"), slow("dummy")))
 def test_namespace_deleted(kind, netns):
     with device(kind, netns) as (dev, _):
         link = net.Link("urxe", dev, netns)
@@ -298,8 +299,9 @@ def test_events():
         link.delete()
 
 
-@pytest.mark.parametrize("ethernet, rdma", ((1500, 1024), (4192, 4096), (4191, 2048),
-                                            (9000, 4096), (608, 512), (352, 256)))
+@pytest.mark.parametrize("ethernet, rdma", (
+    (1500, 1024), (4192, 4096), (4191, 2048), slow(9000, 4096), slow(608, 512),
+    slow(352, 256)))
 def test_mtu(ethernet, rdma):
     with device("dummy") as (dev, _):
         ip(None, "addr", "flush", "dev", dev)

@@ -315,6 +315,7 @@ def test_one_namespace(link_type):
             nothing_more(a, a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.urxe_only("rdma_rxe has no links on VLANs")
 def test_vlan(pair, link_type):
     """A link on a VLAN joins there; a link below it hears the VLAN too, as it has

@@ -21,6 +21,7 @@ from lab.command import memory
 from lab.mapping import (ANON, MADV_HUGEPAGE, MAP_GROWSDOWN, MAP_HUGETLB, MIB, PAGE,
                          PRIVATE, PROT_READ, SHARED, Child, Mapping,
                          libc, noise)
+from lab.marks import slow_but
 from lab.rc import Node, Two, e, same
 from lab.verbs import ACCESS
 
@@ -145,8 +146,7 @@ SORTS = {
 QUICK = ("anonymous", "ext4", "tmpfs private")
 
 
-@pytest.fixture(params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-                        for name in SORTS])
+@pytest.fixture(params=slow_but(QUICK, SORTS))
 def sort(request):
     made = SORTS[request.param]()
     yield made

@@ -14,6 +14,7 @@ import pytest
 
 from lab import crossed, machine, nfs
 from lab.command import run
+from lab.marks import slow
 
 MEGABYTE = 10 ** 6
 
@@ -27,7 +28,7 @@ def pair(request):
         yield made
 
 
-@pytest.fixture(params=(10, pytest.param(200, marks=pytest.mark.slow)))
+@pytest.fixture(params=(10, slow(200)))
 def places(request, tmp_path):
     """Where the server has its files, where they are mounted, and one to write, of so
     many megabytes."""

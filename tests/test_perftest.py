@@ -11,10 +11,12 @@ shape: all sizes, both ways, many queue pairs, every path MTU, IPv4 and IPv6.
 import pytest
 
 from lab import net, perftest
+from lab.marks import slow, slow_but
 
 BW = ("ib_write_bw", "ib_read_bw", "ib_send_bw")
 LAT = ("ib_write_lat", "ib_read_lat", "ib_send_lat")
 ATOMIC = ("ib_atomic_bw", "ib_atomic_lat")
+QUICK = ("ib_write_bw", "ib_send_lat", "ib_atomic_bw")
 MTUS = (256, 512, 1024, 2048, 4096)
 # What can be asked of each program that is not for atomics.
 SIZES = ("-a", "-n", 5)
@@ -33,7 +35,7 @@ def test_all_sizes(pair, tool):
 
 
 @pytest.mark.parametrize("tool", ATOMIC)
-@pytest.mark.parametrize("kind", ("CMP_AND_SWAP", "FETCH_AND_ADD"))
+@pytest.mark.parametrize("kind", (slow("CMP_AND_SWAP"), "FETCH_AND_ADD"))
 def test_atomic(pair, tool, kind):
     result = perftest.run(pair, tool, "-A", kind, "-n", 200)
     assert result.rows
@@ -57,7 +59,7 @@ def test_path_mtu(pair, tool, options):
 
 
 @pytest.mark.parametrize("options", (
-    ("-b",), ("-q", 8), *(pytest.param(("-m", mtu), marks=pytest.mark.slow) for mtu in MTUS)),
+    ("-b",), ("-q", 8), *(slow(("-m", mtu)) for mtu in MTUS)),
     ids=lambda options: "".join(map(str, options)))
 def test_atomic_shapes(pair, options):
     """Atomics have but one size."""
@@ -81,7 +83,7 @@ def apart(pair, where):
     return pair
 
 
-@pytest.mark.parametrize("tool", BW + LAT + ATOMIC)
+@pytest.mark.parametrize("tool", slow_but(QUICK, BW + LAT + ATOMIC))
 def test_ipv6(apart, tool):
     assert perftest.run(apart, tool, "-n", 100, ipv6=True).rows
 

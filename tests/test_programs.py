@@ -9,13 +9,14 @@
 
 import pytest
 
+from lab.marks import slow
 from lab.programs import pair_up
 
 PINGPONG_PORT = 18515
 QPERF_PORT = 19765
 
 
-@pytest.mark.parametrize("ipv6", (False, pytest.param(True, marks=pytest.mark.slow)),
+@pytest.mark.parametrize("ipv6", (False, slow(True)),
                          ids=("ipv4", "ipv6"))
 @pytest.mark.parametrize("program, options", (
     ("ibv_rc_pingpong", ()), ("ibv_rc_pingpong", ("-e", "-s", 70000)),
@@ -32,8 +33,10 @@ def test_pingpong(pair, program, options, ipv6):
 
 
 @pytest.mark.parametrize("tests", (
-    ("rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat", "rc_rdma_write_bw",
-     "rc_rdma_write_lat", "rc_rdma_write_poll_lat", "rc_compare_swap_mr", "rc_fetch_add_mr"),
+    slow((
+        "rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat",
+        "rc_rdma_write_bw", "rc_rdma_write_lat", "rc_rdma_write_poll_lat",
+        "rc_compare_swap_mr", "rc_fetch_add_mr")),
     ("ver_rc_compare_swap", "ver_rc_fetch_add")), ids=("rc", "ver"))
 def test_qperf(pair, tests):
     """By rdma_cm. Those for UC and UD know a peer by its LID only, and RoCE has none."""

@@ -17,6 +17,7 @@ from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from pyverbs.qp import QPAttr
 
 from lab import machine, net, perftest, wire
+from lab.marks import slow
 from lab.rc import GUARD, SENDS, TWO_SIDED, Two, counters, e, same
 from lab.verbs import MTUS
 
@@ -336,9 +337,9 @@ def test_bad_wire(pair, debug_kernel):
 
 
 @pytest.mark.parametrize("tool, options", (
-    ("ib_write_bw", ("-s", 4096)), ("ib_write_bw", ("-b", "-q", 3, "-s", 3000)),
-    ("ib_write_lat", ()), ("ib_send_bw", ("-s", 4096)), ("ib_send_bw", ("-e", "-b")),
-    ("ib_send_lat", ("-e",))))
+    slow("ib_write_bw", ("-s", 4096)), ("ib_write_bw", ("-b", "-q", 3, "-s", 3000)),
+    ("ib_write_lat", ()), slow("ib_send_bw", ("-s", 4096)), ("ib_send_bw", ("-e", "-b")),
+    slow("ib_send_lat", ("-e",))))
 def test_perftest(pair, tool, options):
     # No more than the receiver has requests for: what comes too fast is lost.
     depth = ("-r", 256) if tool == "ib_send_bw" else ()

@@ -18,6 +18,7 @@ from pyverbs.qp import QPAttr
 
 from lab import net, wire
 from lab.command import run
+from lab.marks import slow
 from lab.rc import Two, counters, e, extend, flush_access, port_counters, same
 from lab.verbs import ACCESS
 from lab.window import TYPE_2, Window
@@ -66,8 +67,8 @@ def seen(pair, request, tmp_path_factory):
 
 
 one_by_one = pytest.mark.parametrize("seen", ("cut-ipv4", "cut-ipv6"), indirect=True)
-either_way = pytest.mark.parametrize("seen", ("cut-ipv4", "cut-ipv6", "whole-ipv4",
-                                              "whole-ipv6"), indirect=True)
+either_way = pytest.mark.parametrize("seen", (
+    "cut-ipv4", slow("cut-ipv6"), slow("whole-ipv4"), "whole-ipv6"), indirect=True)
 
 
 def make_ready(a, b):
@@ -213,7 +214,7 @@ def test_every_packet_by_scapy(seen):
         assert bytes(packet) == frame, which
 
 
-@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("ipv6", (slow(False), True), ids=("ipv4", "ipv6"))
 def test_traffic_class(pair, tmp_path, ipv6):
     """DSCP and ECN are as the address vector says, in both directions; so is the
     flow label, where there is one."""

@@ -7,3 +7,8 @@ import pytest
 def slow(*values):
     """Left out by --quick."""
     return pytest.param(*values, marks=pytest.mark.slow)
+
+
+def slow_but(quick, values):
+    """All values but the quick ones are left out by --quick."""
+    return [value if value in quick else slow(value) for value in values]
