@@ -218,18 +218,22 @@ QUICK = ("rping", "udaddy", "rstream")
 
 
 def arguments_of(program):
-    if program == "cmtime" and "controller" in run("cmtime", "-?", check=False):
-        return CMTIME_PEERS
-    return PROGRAMS[program]
+    """(the server's, the client's, whether the server stays)"""
+    if program != "cmtime":
+        return *PROGRAMS[program], False
+    usage = run("cmtime", "-?", check=False)
+    if "controller" in usage:
+        return *CMTIME_PEERS, False
+    return *PROGRAMS[program], "num_threads" not in usage
 
 
 @pytest.mark.parametrize("program", slow_but(QUICK, PROGRAMS))
 def test_program(pair, program):
     """rdma_core's own programs."""
     names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}
-    server, client = ([str(word).format(**names) for word in argv]
-                      for argv in arguments_of(program))
-    pair_up(pair, server, client, tcp_port=PORT)
+    *both, stays = arguments_of(program)
+    server, client = ([str(word).format(**names) for word in argv] for argv in both)
+    pair_up(pair, server, client, tcp_port=PORT, stays=stays)
 
 
 def test_multicast(pair):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 """A server program at one end and a client program at the other, run to their ends."""
 
+import signal
 import subprocess
 import time
 
@@ -13,10 +14,10 @@ class Failed(Exception):
 
 
 def pair_up(pair, server, client, tcp_port=None, timeout=60, client_status=0,
-            server_status=0, ready=lambda: False):
+            server_status=0, ready=lambda: False, stays=False):
     """Run server at pair.b and client at pair.a; return what they printed, (client's,
     server's). The client starts when the server listens, on a TCP port or by rdma_cm, or
-    is otherwise ready."""
+    is otherwise ready. A server that stays waits for other clients until it is stopped."""
     processes = []
 
     def start(end, argv):
@@ -32,8 +33,12 @@ def pair_up(pair, server, client, tcp_port=None, timeout=60, client_status=0,
                  f"{server[0]} to listen")
         second = start(pair.a, client)
         end = time.monotonic() + timeout
+        waited_for = (second,) if stays else (second, first)
         said = [process.communicate(timeout=max(1, end - time.monotonic()))[0]
-                for process in (second, first)]
+                for process in waited_for]
+        if stays:
+            said.append(stop(first))
+            server_status = -signal.SIGTERM
     except (subprocess.TimeoutExpired, TimeoutError) as late:
         said = "".join(f"--- {process.args}\n{stop(process)}" for process in processes)
         raise Failed(f"{late}\n{said}") from late
