@@ -27,6 +27,11 @@
 /* A datagram's Q_Key with this bit is the sending QP's own. */
 #define QKEY_OF_QP	BIT(31)
 
+/* What the service level of a completion says; see header_type(). */
+#define SL_IPV6		1
+#define SL_IPV4		2
+#define SL_UDP		8
+
 /* --- sending ------------------------------------------------------------ */
 
 /* Bytes that fit into one packet now; none if the NIC's MTU is below all. */
@@ -144,6 +149,18 @@ static void add_link_layer(struct ib_wc *wc, struct urxe_dev *dev,
 	}
 }
 
+/*
+ * Whether what stands before the payload is an IPv4 or an IPv6 header (IBTA A17.4.5.1).
+ * A program's completion has no field for that; RoCE NICs tell by the service level,
+ * which means nothing here, and UCX asks them: the type of the header, and that UDP
+ * follows.
+ */
+static u8 header_type(const struct sk_buff *skb)
+{
+	return skb->protocol == htons(ETH_P_IP) ? SL_IPV4 | SL_UDP :
+						  SL_IPV6 | SL_UDP;
+}
+
 static void post_completion(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	const struct urxe_deth *deth = pkt_ext(pkt);
@@ -155,7 +172,9 @@ static void post_completion(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		.wc_flags = IB_WC_GRH,
 	};
 
-	if (!qp_is_user(qp))
+	if (qp_is_user(qp))
+		wc.sl = header_type(pkt->skb);
+	else
 		add_link_layer(&wc, qp->dev, pkt->skb);
 	urxe_resp_complete(qp, &wc, pkt);
 }
