@@ -62,6 +62,15 @@ def test_datagrams(pair, ipv6):
                 assert same(b.memory[0:8192], wanted)
 
 
+@pytest.mark.urxe_only("rdma_rxe does not tell")
+@pytest.mark.parametrize("ipv6, header", ((False, 2), (True, 1)), ids=("ipv4", "ipv6"))
+def test_which_header(pair, ipv6, header):
+    """A program is told which IP header lies there, and that UDP followed, as RoCE NICs
+    tell it."""
+    with Two(pair, ipv6=ipv6, size=8192) as (a, b):
+        assert pass_on(a, b, 100).sl == 8 | header
+
+
 def test_scattered_and_inline(pair):
     """The header may lie elsewhere than the payload, and be cut in two."""
     dice = random.Random(2)
