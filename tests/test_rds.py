@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Reliable datagram sockets: those of the kernel, over RDMA.
+
+        10.1.0.1                          10.1.0.2
+        link a on va ------- veth ------- vb with link b
+        to 10.1.0.2: va                   to 10.1.0.1: vb
+"""
+
+import ctypes
+import os
+import random
+import socket
+import struct
+
+import pytest
+
+from lab import crossed
+from lab.command import run
+from lab.rc import counters
+
+AF_RDS, PORT = 21, 4000
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture(scope="module")
+def pair(link_type):
+    run("modprobe", "rds_rdma")
+    with crossed.crossed((link_type, link_type)) as made:
+        yield made
+    run("modprobe", "-r", "rds_rdma")
+
+
+@pytest.fixture
+def no_object_left():
+    """Instead of the one for all: a connection between hosts stays for the next socket."""
+
+
+def address(end):
+    """A struct sockaddr_in: Python knows no addresses of this family."""
+    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", PORT) + \
+        socket.inet_aton(end.ipv4) + bytes(8)
+
+
+class Box(socket.socket):
+    def __init__(self, end):
+        super().__init__(AF_RDS, socket.SOCK_SEQPACKET, 0)
+        self.address = address(end)
+        self.check(libc.bind(self.fileno(), self.address, 16))
+
+    def check(self, result):
+        if result < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return result
+
+    def send_to(self, other, data):
+        sent = libc.sendto(self.fileno(), data, ctypes.c_size_t(len(data)), 0,
+                           other.address, 16)
+        assert self.check(sent) == len(data)
+
+
+def test_datagrams(pair):
+    """Each arrives whole and in order, both ways, and by RDMA."""
+    before = [counters(end.link) for end in pair.ends]
+    with Box(pair.a) as a, Box(pair.b) as b:
+        for here, there in ((a, b), (b, a)):
+            there.settimeout(20)
+            sent = [random.Random(size).randbytes(size) for size in (1, 100, 5000, 60000)]
+            for data in sent:
+                here.send_to(there, data)
+            assert [there.recv(1 << 17) for _ in sent] == sent
+    for end, old in zip(pair.ends, before):
+        assert counters(end.link)["tx_bytes"] - old["tx_bytes"] > 65101
