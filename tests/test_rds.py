@@ -7,8 +7,6 @@
 """
 
 import ctypes
-import os
-import random
 import socket
 import struct
 
@@ -16,10 +14,10 @@ import pytest
 
 from lab import crossed, kinds
 from lab.command import run
+from lab.mapping import check, libc, noise
 from lab.rc import counters
 
 AF_RDS, PORT = 21, 4000
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +44,12 @@ class Box(socket.socket):
     def __init__(self, end):
         super().__init__(AF_RDS, socket.SOCK_SEQPACKET, 0)
         self.address = address(end)
-        self.check(libc.bind(self.fileno(), self.address, 16))
-
-    def check(self, result):
-        if result < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return result
+        check(libc.bind(self.fileno(), self.address, 16))
 
     def send_to(self, other, data):
         sent = libc.sendto(self.fileno(), data, ctypes.c_size_t(len(data)), 0,
                            other.address, 16)
-        assert self.check(sent) == len(data)
+        assert check(sent) == len(data)
 
 
 def test_datagrams(pair):
@@ -65,7 +58,7 @@ def test_datagrams(pair):
     with Box(pair.a) as a, Box(pair.b) as b:
         for here, there in ((a, b), (b, a)):
             there.settimeout(20)
-            sent = [random.Random(size).randbytes(size) for size in (1, 100, 5000, 60000)]
+            sent = [noise(size, size) for size in (1, 100, 5000, 60000)]
             for data in sent:
                 here.send_to(there, data)
             assert [there.recv(1 << 17) for _ in sent] == sent

@@ -16,10 +16,10 @@ import pytest
 
 from lab import net
 from lab.command import run
+from lab.marks import slow
 
 # (link type of the end that asks, of the one that serves)
-ENDS = (("urxe", "urxe"), *(pytest.param(ends, marks=pytest.mark.slow)
-                            for ends in (("urxe", "rxe"), ("rxe", "urxe"))))
+ENDS = (("urxe", "urxe"), slow(("urxe", "rxe")), slow(("rxe", "urxe")))
 
 TABLES = 101, 102
 
