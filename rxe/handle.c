@@ -2,6 +2,7 @@
 /*
  * QP numbers, and what is charged to them.
  */
+#include <linux/delay.h>
 #include <linux/skbuff.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
@@ -159,6 +160,10 @@ struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
 /* An skb has one word for us: the handle, and in its lowest bit the side. */
 #define SIDE_BIT	1UL
 
+/* Looks at what has been sent, and the time between two of them. */
+#define SETTLE_LOOKS	50
+#define SETTLE_US	100
+
 struct urxe_handle *urxe_handle_of(const struct sk_buff *skb)
 {
 	unsigned long word = (unsigned long)skb_shinfo(skb)->destructor_arg;
@@ -217,4 +222,12 @@ bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side)
 	/* Either we see the bytes gone, or uncharge() sees us wait. */
 	smp_mb();
 	return atomic_read(&handle->tx_bytes[side]) >= URXE_TX_LIMIT;
+}
+
+void urxe_handle_settle(struct urxe_handle *handle, enum urxe_side side)
+{
+	int looks = SETTLE_LOOKS;
+
+	while (atomic_read(&handle->tx_bytes[side]) && looks--)
+		usleep_range(SETTLE_US, 2 * SETTLE_US);
 }
