@@ -4,12 +4,14 @@ and links to test on.
 
 Tests run as root inside the virtual machine (see `make check`)."""
 
+import contextlib
 import os
 
 import pytest
 
 from lab import machine, net, resources
 from lab.klog import KernelLog
+from lab.rc import counters
 
 pytest_plugins = ["lab.umem_bench"]
 RESULTS = os.environ.get("URXE_RESULTS")
@@ -68,6 +70,24 @@ def pytest_runtest_call(item):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_teardown(item):
     fail_on_report(item, (yield))
+
+
+def counters_of_all():
+    """What each link has counted, but for what it has not."""
+    lines = []
+    with contextlib.suppress(FileNotFoundError):    # when a link goes meanwhile
+        for link in net.Link.all():
+            counted = {name: value for name, value in counters(link).items() if value}
+            lines.append(f"{link.name}: {counted}")
+    return "\n".join(lines)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What has failed says why packets were dropped, if any were."""
+    report = (yield).get_result()
+    if report.failed and item.config.getoption("--link-type") == "urxe":
+        report.sections.append(("counters of all links", counters_of_all()))
 
 
 class Tally:

@@ -77,6 +77,12 @@ class Link:
         link.name, link.indices = name, {}
         return link
 
+    @classmethod
+    def all(cls):
+        """Those that there are, of our type."""
+        return [cls.existing(name) for name in sorted(os.listdir("/sys/class/infiniband"))
+                if name.startswith("urxe")]
+
     def set_memory_policy(self, policy):
         """`pinned` or `unpinned`, for regions registered from now on."""
         path = f"/sys/class/infiniband/{self.name}/memory_policy"
