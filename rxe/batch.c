@@ -138,22 +138,6 @@ static void count_batch(const struct urxe_batch *batch, u32 bytes)
 	trace_urxe_tx(batch->qp, batch->count, bytes);
 }
 
-/*
- * What waits in another processor's backlog is overtaken by what is sent from here. RC
- * mends that, but UC loses the message. Who goes on where somebody else has begun is
- * a worker, and can wait.
- */
-static void keep_order(const struct urxe_batch *batch)
-{
-	struct urxe_handle *handle = batch->qp->handle;
-
-	if (!(batch->qp->service & OP_UC))
-		return;
-	if (handle->tx_cpu != raw_smp_processor_id() && batch->ctx->yields)
-		urxe_handle_settle(handle, URXE_SIDE_SQ);
-	handle->tx_cpu = raw_smp_processor_id();
-}
-
 static void to_wire(struct urxe_batch *batch, struct sk_buff *skb)
 {
 	struct urxe_dev *dev = batch->qp->dev;
@@ -199,8 +183,6 @@ static void flush(struct urxe_batch *batch)
 	}
 	count_batch(batch, batch->ref ? batch->ref->wire_len :
 			   skb->len - headers);
-	if (!batch->local)
-		keep_order(batch);
 	urxe_handle_charge(batch->qp->handle, batch->request ?
 			   URXE_SIDE_SQ : URXE_SIDE_RQ, skb);
 	batch->many = true;

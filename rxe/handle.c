@@ -160,8 +160,8 @@ struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
 /* An skb has one word for us: the handle, and in its lowest bit the side. */
 #define SIDE_BIT	1UL
 
-/* Looks at what has been sent, and the time between two of them. */
-#define SETTLE_LOOKS	50
+/* Looks at what has been sent, and the time before each. */
+#define SETTLE_LOOKS	1000
 #define SETTLE_US	100
 
 struct urxe_handle *urxe_handle_of(const struct sk_buff *skb)
@@ -224,10 +224,12 @@ bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side)
 	return atomic_read(&handle->tx_bytes[side]) >= URXE_TX_LIMIT;
 }
 
+/* What is uncharged is about to be received: that takes a moment, too. */
 void urxe_handle_settle(struct urxe_handle *handle, enum urxe_side side)
 {
 	int looks = SETTLE_LOOKS;
 
-	while (atomic_read(&handle->tx_bytes[side]) && looks--)
+	do {
 		usleep_range(SETTLE_US, 2 * SETTLE_US);
+	} while (atomic_read(&handle->tx_bytes[side]) && --looks);
 }

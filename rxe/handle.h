@@ -36,7 +36,6 @@ enum urxe_side {
  *	      On one host this may be the peer's queue, where requests can wait for
  *	      their turn behind a READ: its responses must not wait for them
  * @tx_wait: the side waits for its @tx_bytes to fall
- * @tx_cpu: where requests were last sent from; written by the token's holder; UC only
  */
 struct urxe_handle {
 	u32		qpn;
@@ -46,7 +45,6 @@ struct urxe_handle {
 	struct rcu_head	rcu;
 	atomic_t	tx_bytes[URXE_SIDES];
 	bool		tx_wait[URXE_SIDES];
-	int		tx_cpu;
 };
 
 int urxe_handles_init(void);
@@ -120,8 +118,8 @@ bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side);
 /**
  * urxe_handle_settle - let what has been sent get out of our own network stack
  * @side: which side has sent it
- * Waits for some milliseconds at most: a device may keep packets for longer, but does
- * not have them overtaken. May sleep.
+ * Waits for a fraction of a second at most: a device may keep packets for longer, but
+ * does not have them overtaken. May sleep.
  */
 void urxe_handle_settle(struct urxe_handle *handle, enum urxe_side side);
 

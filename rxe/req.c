@@ -102,6 +102,18 @@ static bool had_better_leave(const struct urxe_qp *qp,
 	       !wqe_has_response(wqe) && urxe_send_away(wqe->length);
 }
 
+/*
+ * What of a message waits in another processor's backlog is overtaken by what is sent
+ * from here. RC mends that, but UC loses the message.
+ */
+static bool would_overtake(const struct urxe_qp *qp, struct urxe_batch *batch,
+			   const struct urxe_wqe *wqe)
+{
+	return (qp->service & OP_UC) && qp->req.send_psn != wqe->first_psn &&
+	       qp->req.cpu != raw_smp_processor_id() &&
+	       !urxe_batch_is_local(batch);
+}
+
 static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 			      struct urxe_ctx *ctx)
 {
@@ -135,6 +147,12 @@ static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 		return TX_AWAY;
 	if (ctx->budget-- <= 0)
 		return TX_AGAIN;
+	if (would_overtake(qp, batch, wqe)) {
+		/* A worker can wait. */
+		if (!ctx->yields)
+			return TX_AGAIN;
+		urxe_handle_settle(qp->handle, URXE_SIDE_SQ);
+	}
 	if (wqe_has_response(wqe))
 		return urxe_req_send_request(qp, batch, wqe);
 	status = qp->service & OP_UD ? urxe_ud_aim(qp, batch, wqe) :

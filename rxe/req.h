@@ -34,6 +34,7 @@ enum urxe_sq_event {
  * @una_psn: oldest PSN that is not acknowledged
  * @rd_atomic: READs and atomics on the wire, and not answered
  * @since_ack: packets since the last that asked for an acknowledgment
+ * @cpu: where the last packet was made; not of RC
  * @rate: how much may be on the wire unacknowledged
  * @retries: time-outs and NAKs left before we give up
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
@@ -58,6 +59,7 @@ struct urxe_req {
 	u32			una_psn;
 	u32			rd_atomic;
 	u32			since_ack;
+	int			cpu;
 	u32			probe_end;
 	u32			alive_psn;
 	struct urxe_rate	rate;

@@ -171,6 +171,7 @@ static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 /* Where nothing is acknowledged, what is sent is done with. */
 static void sent_unreliably(struct urxe_qp *qp, bool last)
 {
+	qp->req.cpu = raw_smp_processor_id();
 	qp->req.una_psn = qp->req.send_psn;
 	if (last)
 		sq_slot(&qp->sq, qp->sq.next)->done = true;
