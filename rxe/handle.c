@@ -157,7 +157,11 @@ struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
 	return qp;
 }
 
-/* An skb has one word for us: the handle, and in its lowest bit the side. */
+/*
+ * An skb has one word for us: the handle, and in its lowest bit the side. What has been
+ * charged for it stands where a key of time stamps would, which it never asks for: the
+ * stack may change @truesize of what has no socket.
+ */
 #define SIDE_BIT	1UL
 
 /* Looks at what has been sent, and the time before each. */
@@ -193,7 +197,7 @@ static void uncharge(struct sk_buff *skb)
 	struct urxe_handle *handle = urxe_handle_of(skb);
 	enum urxe_side side = side_of(skb);
 
-	atomic_sub(skb->truesize, &handle->tx_bytes[side]);
+	atomic_sub(skb_shinfo(skb)->tskey, &handle->tx_bytes[side]);
 	/* Pairs with the barrier in urxe_handle_full(). */
 	smp_mb__after_atomic();
 	if (READ_ONCE(handle->tx_wait[side]) &&
@@ -209,6 +213,7 @@ void urxe_handle_charge(struct urxe_handle *handle, enum urxe_side side,
 {
 	kref_get(&handle->ref);
 	atomic_add(skb->truesize, &handle->tx_bytes[side]);
+	skb_shinfo(skb)->tskey = skb->truesize;
 	skb_shinfo(skb)->destructor_arg =
 		(void *)((unsigned long)handle | (side ? SIDE_BIT : 0));
 	skb->destructor = uncharge;
