@@ -340,6 +340,17 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return 0;
 }
 
+/*
+ * Of a READ that was asked for more than once the peer answers each request, to its
+ * end. Until it gets to what was asked since, it is not silent.
+ */
+static void on_duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	urxe_count(qp->dev, URXE_CNT_RX_DUPLICATE);
+	if ((pkt->traits & OP_READ) && psn_diff(pkt->psn, qp->req.una_psn) < 0)
+		urxe_req_set_deadline(qp);
+}
+
 /* Return: 0 when the packet is done with, -EAGAIN when a worker has to do it. */
 static int complete_pkt(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 			struct urxe_ctx *ctx)
@@ -353,7 +364,7 @@ static int complete_pkt(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	}
 	/* Not on the wire (any more): a duplicate, or from another life. */
 	if (req_dist(req, pkt->psn) >= req_dist(req, req->max_psn)) {
-		urxe_count(qp->dev, URXE_CNT_RX_DUPLICATE);
+		on_duplicate(qp, pkt);
 		return 0;
 	}
 	if (pkt->bth.opcode == (OPC_RC | OPC_ACK)) {
