@@ -56,7 +56,10 @@ static bool is_allowed(struct sk_buff *skb)
 								    AF_INET6);
 }
 
-/* urxe_rx() wants a packet as a socket would get it. */
+/*
+ * urxe_rx() wants a packet as a socket would get it; and to keep it, which a socket that
+ * the stack has found for it may not live to see.
+ */
 static void give(struct net *net, struct sk_buff *skb)
 {
 	if (!is_allowed(skb)) {
@@ -64,6 +67,7 @@ static void give(struct net *net, struct sk_buff *skb)
 		return;
 	}
 	__skb_pull(skb, skb_transport_offset(skb));
+	skb_orphan(skb);
 	skb_dst_drop(skb);
 	nf_reset_ct(skb);
 	urxe_rx(net, skb);
