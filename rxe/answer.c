@@ -21,7 +21,8 @@ void urxe_put_aeth(void *at, const struct urxe_qp *qp, u8 syndrome)
 	aeth->smsn = htonl(aeth_word(qp, syndrome));
 }
 
-static void send_aeth(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome,
+/* False when there was no memory for it. */
+static bool send_aeth(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome,
 		      u32 psn)
 {
 	struct urxe_batch batch;
@@ -34,19 +35,22 @@ static void send_aeth(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome,
 		urxe_batch_commit(&batch);
 	}
 	urxe_batch_send(&batch);
+	return bth;
 }
 
-void urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx)
+bool urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
 
 	if (!resp->ack_due)
-		return;
+		return true;
+	if (!send_aeth(qp, ctx, AETH_ACK | AETH_ACK_UNLIMITED,
+		       psn_add(resp->psn, -1)))
+		return false;
 	resp->ack_due = false;
 	resp->unacked = 0;
 	urxe_count(qp->dev, URXE_CNT_TX_ACK);
-	send_aeth(qp, ctx, AETH_ACK | AETH_ACK_UNLIMITED,
-		  psn_add(resp->psn, -1));
+	return true;
 }
 
 void urxe_send_nak(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome)

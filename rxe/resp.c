@@ -347,8 +347,9 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 			step = URXE_STEP_AGAIN;
 	}
 	/* Also when only the turn is over: it may be what a caller waits for to ring. */
-	if (step != URXE_STEP_SLEEP && !qp->resp.read.active)
-		urxe_send_ack(qp, ctx);
+	if (step != URXE_STEP_SLEEP && !qp->resp.read.active &&
+	    !urxe_send_ack(qp, ctx))
+		step = URXE_STEP_AGAIN;
 	return step;
 }
 

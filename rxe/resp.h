@@ -192,8 +192,11 @@ int urxe_resp_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 /* An AETH with @syndrome at @at. */
 void urxe_put_aeth(void *at, const struct urxe_qp *qp, u8 syndrome);
 
-/* Everything before the expected PSN has been done: say so, if that is owed. */
-void urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx);
+/*
+ * Everything before the expected PSN has been done: say so, if that is owed. False when
+ * there is no memory for that: it is still owed.
+ */
+bool urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx);
 void urxe_send_nak(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome);
 void urxe_send_atomic_ack(struct urxe_qp *qp, struct urxe_ctx *ctx, u32 psn,
 			  u64 orig);

@@ -192,7 +192,8 @@ void urxe_req_take_events(struct urxe_qp *qp)
 		req->by_value = BY_VALUE;
 		urxe_req_rewind(qp);
 	}
-	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events)) {
+	/* An answer may have ended the wait before its timer did. */
+	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events) && req->rnr_wait) {
 		req->rnr_wait = false;
 		start_probe(qp);
 		urxe_req_set_deadline(qp);

@@ -377,7 +377,8 @@ void urxe_sq_retire(struct urxe_sq *sq)
 {
 	struct urxe_ring *ring = &sq->ring;
 
-	WRITE_ONCE(sq->una, sq->una + 1);
+	/* Whoever sees the place free may fill it: we have read what was there. */
+	smp_store_release(&sq->una, sq->una + 1);
 	if (sq->next - sq->una > sq->mask)
 		sq->next = sq->una;
 	if (ring->buf)
