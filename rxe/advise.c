@@ -81,16 +81,12 @@ static struct urxe_ucontext *process_of(const struct urxe_mr *mr)
 	return to_uuc(mr->ibmr.pd->uobject->context);
 }
 
-static void job_work(struct work_struct *work)
+/* The worker is done with it, or will never begin. It is gone, unless it is awaited. */
+static void end_job(struct job *job, int err)
 {
-	struct job *job = container_of(work, struct job, work);
 	struct urxe_mr *mr = job->todo.mr;
 
-	job->err = umem_worker_enter(&job->worker, mr->umem->mm);
-	if (!job->err) {
-		job->err = fetch(&job->todo);
-		umem_worker_leave(&job->worker);
-	}
+	job->err = err;
 	spin_lock(&lock);
 	list_del(&job->entry);
 	spin_unlock(&lock);
@@ -101,6 +97,31 @@ static void job_work(struct work_struct *work)
 		complete(&job->over);
 	else
 		kfree(job);
+}
+
+static void job_work(struct work_struct *work)
+{
+	struct job *job = container_of(work, struct job, work);
+	int err;
+
+	err = umem_worker_enter(&job->worker, job->todo.mr->umem->mm);
+	if (!err) {
+		err = fetch(&job->todo);
+		umem_worker_leave(&job->worker);
+	}
+	end_job(job, err);
+}
+
+/*
+ * Have it end, whatever page it waits for. All workers may wait for pages while it is
+ * still queued. True when it is off the queue: the caller ends it.
+ */
+static bool cancel(struct job *job)
+{
+	if (cancel_work(&job->work))
+		return true;
+	umem_worker_interrupt(&job->worker);
+	return false;
 }
 
 /* A job that is queued has a reference of its own on the region. */
@@ -135,9 +156,9 @@ static bool link_goes(struct urxe_dev *dev)
 static int wait_for_job(struct job *job)
 {
 	while (!wait_for_completion_timeout(&job->over, WATCH_TICKS))
-		if (fatal_signal_pending(current) ||
-		    link_goes(job->todo.mr->dev))
-			umem_worker_interrupt(&job->worker);
+		if ((fatal_signal_pending(current) ||
+		     link_goes(job->todo.mr->dev)) && cancel(job))
+			end_job(job, -EINTR);
 	return job->err;
 }
 
@@ -162,15 +183,28 @@ static int start_job(const struct fetch *p, bool wait)
 	return err;
 }
 
+/* Have all of @mr end, up to one that is off the queue; NULL: there is none such. */
+static struct job *cancel_some(const struct urxe_mr *mr)
+{
+	struct job *job, *found = NULL;
+
+	spin_lock(&lock);
+	list_for_each_entry(job, &jobs, entry) {
+		if (job->todo.mr != mr || !cancel(job))
+			continue;
+		found = job;
+		break;
+	}
+	spin_unlock(&lock);
+	return found;
+}
+
 void urxe_advise_cancel(struct urxe_mr *mr)
 {
 	struct job *job;
 
-	spin_lock(&lock);
-	list_for_each_entry(job, &jobs, entry)
-		if (job->todo.mr == mr)
-			umem_worker_interrupt(&job->worker);
-	spin_unlock(&lock);
+	while ((job = cancel_some(mr)))
+		end_job(job, -EINTR);
 }
 
 /* A process may only wait for its own pages. */

@@ -24,6 +24,9 @@
 /* For how long a worker that has stepped aside lets him do. */
 #define ASIDE_US	50
 
+/* Between two looks at whether a worker has begun with what is to be stopped. */
+#define STOP_TICKS	(HZ / 20 + 1)
+
 /* Between two looks at an access that waits for a page. */
 #define PATIENCE_TICKS	(DIV_ROUND_UP(HZ, 250) + 1)
 
@@ -462,11 +465,27 @@ bool urxe_runner_stream(struct urxe_runner *runner, bool away)
 	return true;
 }
 
+/*
+ * From a worker that has been handed the token and has not begun: there are only so
+ * many of a process, and if all wait for pages, what is queued has to wait for these.
+ */
+static bool take_back(struct urxe_runner *runner)
+{
+	if (!cancel_work(&runner->work))
+		return false;
+	if (runner->mm)
+		mmdrop(runner->mm);
+	return true;
+}
+
 void urxe_runner_stop(struct urxe_runner *runner)
 {
 	WRITE_ONCE(runner->stopping, true);
 	umem_worker_interrupt(&runner->worker);
-	wait_event(runner->idle, take_or_tell(runner));
+	while (!wait_event_timeout(runner->idle, take_or_tell(runner),
+				   STOP_TICKS))
+		if (take_back(runner))
+			break;
 	/* A worker may have put the token down and still be on its way out. */
 	flush_work(&runner->work);
 	flush_work(&runner->stream);
