@@ -165,7 +165,7 @@ struct compat_flush_wr {
 /*
  * 6.2: a long-term pin for reading breaks copy-on-write by itself. Before, only
  * a forced pin for writing did, which a shared read-only mapping refuses; there
- * is no copy-on-write to break there.
+ * is no copy-on-write to break there. What is behind its page may be private.
  */
 static inline int compat_pin_longterm(unsigned long start, int npages,
 				      bool writable, struct page **pages)
@@ -181,6 +181,7 @@ static inline int compat_pin_longterm(unsigned long start, int npages,
 
 		if (n != -EFAULT)
 			return n;
+		npages = 1;
 	}
 #endif
 	return pin_user_pages_fast(start, npages, flags, pages);
