@@ -55,7 +55,9 @@ void urxe_link_add(struct urxe_dev *dev, struct net_device *ndev)
 	get_device(&dev->ibdev.dev);
 	rtnl_lock();
 	spin_lock_bh(&urxe_links_lock);
-	if (ndev->reg_state == NETREG_REGISTERED)
+	/* It may have gone meanwhile, or to another namespace. */
+	if (ndev->reg_state == NETREG_REGISTERED &&
+	    net_eq(dev_net(ndev), dev->ns->net))
 		rcu_assign_pointer(dev->ndev, ndev);
 	dev->port_state = urxe_port_state(ndev);
 	list_add_tail(&dev->entry, &urxe_links);
@@ -120,9 +122,9 @@ void urxe_links_update(struct net_device *ndev)
 	call_on(ndev, urxe_port_update);
 }
 
-void urxe_links_readdress(struct net_device *ndev)
+void urxe_links_readdress(struct net_device *ndev, bool lost)
 {
-	call_on(ndev, urxe_port_readdress);
+	call_on(ndev, lost ? urxe_port_address_lost : urxe_port_readdress);
 }
 
 static bool has_address(struct urxe_dev *dev, const union ib_gid *gid)

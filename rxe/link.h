@@ -44,8 +44,8 @@ void urxe_links_unregister(struct net_device *ndev);
 /* The NIC's state or MTU has changed: tell its links' users. Any context. */
 void urxe_links_update(struct net_device *ndev);
 
-/* The NIC's addresses have changed, and the core does not look. Any context. */
-void urxe_links_readdress(struct net_device *ndev);
+/* The NIC has another address, or has lost one; the core does not look. Any context. */
+void urxe_links_readdress(struct net_device *ndev, bool lost);
 
 /**
  * urxe_link_of_address - the link whose QP 1 a packet is for: the first made of

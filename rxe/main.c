@@ -22,6 +22,8 @@ static int __init urxe_init(void)
 {
 	int err;
 
+	if (strcmp(link_type, "urxe") && strcmp(link_type, "rxe"))
+		return -EINVAL;
 	err = urxe_icrc_init();
 	if (err)
 		return err;

@@ -34,10 +34,10 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_DONE;
 }
 
-static void address_event(struct net_device *ndev)
+static void address_event(struct net_device *ndev, unsigned long event)
 {
 	if (ndev->type != ARPHRD_ETHER)
-		urxe_links_readdress(ndev);
+		urxe_links_readdress(ndev, event == NETDEV_DOWN);
 }
 
 static int inetaddr_event(struct notifier_block *nb, unsigned long event,
@@ -45,7 +45,7 @@ static int inetaddr_event(struct notifier_block *nb, unsigned long event,
 {
 	struct in_ifaddr *ifa = ptr;
 
-	address_event(ifa->ifa_dev->dev);
+	address_event(ifa->ifa_dev->dev, event);
 	return NOTIFY_DONE;
 }
 
@@ -54,7 +54,7 @@ static int inet6addr_event(struct notifier_block *nb, unsigned long event,
 {
 	struct inet6_ifaddr *ifa = ptr;
 
-	address_event(ifa->idev->dev);
+	address_event(ifa->idev->dev, event);
 	return NOTIFY_DONE;
 }
 

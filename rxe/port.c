@@ -78,7 +78,8 @@ void urxe_port_readdress_work(struct work_struct *work)
 {
 	struct urxe_dev *dev = container_of(work, struct urxe_dev, readdress);
 
-	compat_del_gids(&dev->ibdev, 1, dev->nic);
+	if (test_and_clear_bit(0, &dev->address_lost))
+		compat_del_gids(&dev->ibdev, 1, dev->nic);
 	rdma_roce_rescan_device(&dev->ibdev);
 	ib_device_put(&dev->ibdev);
 }
@@ -89,6 +90,12 @@ void urxe_port_readdress(struct urxe_dev *dev)
 		return;
 	if (!queue_work(dev->wq, &dev->readdress))
 		ib_device_put(&dev->ibdev);
+}
+
+void urxe_port_address_lost(struct urxe_dev *dev)
+{
+	set_bit(0, &dev->address_lost);
+	urxe_port_readdress(dev);
 }
 
 /* Bridges, tunnels and the like have no speed: say something usual. */

@@ -50,6 +50,7 @@ enum urxe_policy {
  *	   @ibdev until @reap
  * @reap: takes the link off the list when everybody is done with it
  * @readdress: has the core read the NIC's addresses again
+ * @address_lost: bit 0: there are fewer
  * @mrs: memory regions and windows by key index
  * @mr_next: where the next key index is looked for; guarded by @mrs' lock
  * @ahs: user address handles by number
@@ -73,6 +74,7 @@ struct urxe_dev {
 	struct list_head		entry;
 	struct work_struct		reap;
 	struct work_struct		readdress;
+	unsigned long			address_lost;
 	struct xarray			mrs;
 	u32				mr_next;
 	struct xarray			ahs;
