@@ -96,7 +96,8 @@ def quiet(pair, objects):
 
 
 def test_scribbled_rings(pair, debug_kernel):
-    """A program that writes at random over every ring while they are in use."""
+    """A program that writes at random over every ring while they are in use, of queue
+    pairs of each service by turns."""
     seconds = 60 if debug_kernel else 10
     with Two(pair, size=SIZE, depth=8) as (a, b):
         bystander = Bystander(a, b)

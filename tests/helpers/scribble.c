@@ -3,8 +3,9 @@
  * scribble DEVICE GID_INDEX DEVICE GID_INDEX SECONDS SEED: write at random over all
  * that the driver shares with user space while the driver works on it.
  *
- * Again and again a child process connects two queue pairs, one of them with a
- * shared receive queue, posts a set of good work requests through libibverbs, takes a picture of the rings, and then
+ * Again and again a child process makes two queue pairs of RC, UC or UD, by turns, that
+ * can reach each other, one of them with a shared receive queue, posts a set of good
+ * work requests through libibverbs, takes a picture of the rings, and then
  *	- puts elements of the picture back, some of their bits flipped, moves the
  *	  indices somewhere, and rings the doorbell by itself (libibverbs would
  *	  trip over its own rings),
@@ -34,6 +35,7 @@
 #define DEPTH		16
 #define BUF_SIZE	(1 << 20)
 #define MAX_RINGS	16
+#define QKEY		0x1234
 /* What there has to be, if it takes no more than this many seconds longer. */
 #define MIN_ROUNDS	3
 #define MIN_DOORBELLS	100
@@ -54,12 +56,15 @@ struct side {
 	struct ibv_mr *mr;
 	struct ibv_mw *mw[2];
 	struct ibv_srq *srq;
+	struct ibv_ah *ah;
 	struct ibv_qp *qp;
 	union ibv_gid gid;
 	int gid_index;
 	uint8_t *mem;
 };
 
+/* Of the queue pairs of this round. */
+static enum ibv_qp_type service;
 static struct ring rings[MAX_RINGS];
 static int num_rings;
 static unsigned long *doorbells;
@@ -79,7 +84,7 @@ static void die(const char *what)
 	_exit(3);
 }
 
-/* --- two connected queue pairs ------------------------------------------ */
+/* --- two queue pairs ----------------------------------------------------- */
 
 static void side_open(struct side *side, const char *name, int gid_index)
 {
@@ -117,7 +122,7 @@ static void side_make_srq(struct side *side)
 static void side_make_qp(struct side *side)
 {
 	struct ibv_qp_init_attr init = {
-		.send_cq = side->cq, .recv_cq = side->cq, .qp_type = IBV_QPT_RC,
+		.send_cq = side->cq, .recv_cq = side->cq, .qp_type = service,
 		.srq = side->srq, .cap = { DEPTH, DEPTH, 4, 4, 64 },
 	};
 
@@ -132,42 +137,80 @@ static int in_error(const struct side *side)
 	struct ibv_qp_attr attr;
 
 	return !ibv_query_qp(side->qp, &attr, IBV_QP_STATE, &init) &&
-	       attr.qp_state == IBV_QPS_ERR;
+	       (attr.qp_state == IBV_QPS_ERR || attr.qp_state == IBV_QPS_SQE);
+}
+
+static struct ibv_ah_attr way_to(const struct side *side, const struct side *peer)
+{
+	return (struct ibv_ah_attr){
+		.is_global = 1, .port_num = 1,
+		.grh = { .dgid = peer->gid, .sgid_index = side->gid_index,
+			 .hop_limit = 64 },
+	};
+}
+
+/* What the modification to each state has to say, service by service. */
+static int init_mask(void)
+{
+	return IBV_QP_STATE | IBV_QP_PORT | IBV_QP_PKEY_INDEX |
+	       (service == IBV_QPT_UD ? IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS);
+}
+
+static int rtr_mask(void)
+{
+	int mask = IBV_QP_STATE;
+
+	if (service != IBV_QPT_UD)
+		mask |= IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN;
+	if (service == IBV_QPT_RC)
+		mask |= IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER;
+	return mask;
+}
+
+static int rts_mask(void)
+{
+	int mask = IBV_QP_STATE | IBV_QP_SQ_PSN;
+
+	if (service == IBV_QPT_RC)
+		mask |= IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+			IBV_QP_MAX_QP_RD_ATOMIC;
+	return mask;
 }
 
 static void side_connect(struct side *side, const struct side *peer)
 {
 	struct ibv_qp_attr attr = {
 		.qp_state = IBV_QPS_INIT, .port_num = 1, .qp_access_flags = 0xf,
+		.qkey = QKEY,
 	};
 
-	if (ibv_modify_qp(side->qp, &attr, IBV_QP_STATE | IBV_QP_PORT |
-			  IBV_QP_PKEY_INDEX | IBV_QP_ACCESS_FLAGS))
+	if (ibv_modify_qp(side->qp, &attr, init_mask()))
 		die("INIT");
 	attr.qp_state = IBV_QPS_RTR;
 	attr.path_mtu = IBV_MTU_1024;
 	attr.dest_qp_num = peer->qp->qp_num;
 	attr.max_dest_rd_atomic = 4;
-	attr.ah_attr.is_global = 1;
-	attr.ah_attr.port_num = 1;
-	attr.ah_attr.grh.dgid = peer->gid;
-	attr.ah_attr.grh.sgid_index = side->gid_index;
-	attr.ah_attr.grh.hop_limit = 64;
-	if (ibv_modify_qp(side->qp, &attr, IBV_QP_STATE | IBV_QP_AV |
-			  IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-			  IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER))
+	attr.ah_attr = way_to(side, peer);
+	if (ibv_modify_qp(side->qp, &attr, rtr_mask()))
 		die("RTR");
 	attr.qp_state = IBV_QPS_RTS;
 	attr.timeout = 8;
 	attr.retry_cnt = 7;
 	attr.rnr_retry = 7;
 	attr.max_rd_atomic = 4;
-	if (ibv_modify_qp(side->qp, &attr, IBV_QP_STATE | IBV_QP_TIMEOUT |
-			  IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
-			  IBV_QP_MAX_QP_RD_ATOMIC) &&
+	if (ibv_modify_qp(side->qp, &attr, rts_mask()) &&
 	    /* Since RTR it is exposed to what the scribbled peer sends. */
 	    !in_error(side))
 		die("RTS");
+}
+
+static void side_make_ah(struct side *side, const struct side *peer)
+{
+	struct ibv_ah_attr attr = way_to(side, peer);
+
+	side->ah = ibv_create_ah(side->pd, &attr);
+	if (!side->ah)
+		die("ibv_create_ah");
 }
 
 static void side_bind(struct side *side, struct ibv_mw *mw)
@@ -182,7 +225,27 @@ static void side_bind(struct side *side, struct ibv_mw *mw)
 	ibv_post_send(side->qp, &wr, &bad);
 }
 
-/* One work request of each kind, all good. */
+/* Where a work request goes: an address in the peer's memory, or the peer itself. */
+static void aim(struct ibv_send_wr *wr, const struct side *side, const struct side *peer)
+{
+	int atomic = wr->opcode == IBV_WR_ATOMIC_CMP_AND_SWP ||
+		     wr->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD;
+
+	wr->sg_list->length = atomic ? 8 : service == IBV_QPT_UD ? 500 : 5000;
+	if (service == IBV_QPT_UD) {
+		wr->wr.ud.ah = side->ah;
+		wr->wr.ud.remote_qpn = peer->qp->qp_num;
+		wr->wr.ud.remote_qkey = QKEY;
+	} else if (atomic) {
+		wr->wr.atomic.remote_addr = (uintptr_t)peer->mem;
+		wr->wr.atomic.rkey = peer->mr->rkey;
+	} else {
+		wr->wr.rdma.remote_addr = (uintptr_t)peer->mem;
+		wr->wr.rdma.rkey = peer->mr->rkey;
+	}
+}
+
+/* One work request of each kind, all good where the service has them. */
 static void side_post(struct side *side, const struct side *peer)
 {
 	static const enum ibv_wr_opcode opcodes[] = {
@@ -204,19 +267,12 @@ static void side_post(struct side *side, const struct side *peer)
 	for (i = 0; i < sizeof(opcodes) / sizeof(opcodes[0]); i++) {
 		wr.opcode = opcodes[i];
 		wr.send_flags = i & 1 ? IBV_SEND_SIGNALED : 0;
-		wr.wr.rdma.remote_addr = (uintptr_t)peer->mem;
-		wr.wr.rdma.rkey = peer->mr->rkey;
-		sge.length = 5000;
-		if (wr.opcode == IBV_WR_ATOMIC_CMP_AND_SWP ||
-		    wr.opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
-			wr.wr.atomic.remote_addr = (uintptr_t)peer->mem;
-			wr.wr.atomic.rkey = peer->mr->rkey;
-			sge.length = 8;
-		}
+		aim(&wr, side, peer);
 		ibv_post_send(side->qp, &wr, &bad);
 	}
-	sge.length = 40;
 	wr.opcode = IBV_WR_SEND;
+	aim(&wr, side, peer);
+	sge.length = 40;
 	wr.send_flags = IBV_SEND_INLINE | IBV_SEND_FENCE | IBV_SEND_SOLICITED;
 	ibv_post_send(side->qp, &wr, &bad);
 	side_bind(side, side->mw[0]);
@@ -391,8 +447,10 @@ static void child(char **argv, uint64_t seed)
 	side_make_srq(&sides[1]);
 	for (i = 0; i < 2; i++)
 		side_make_qp(&sides[i]);
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < 2; i++) {
+		side_make_ah(&sides[i], &sides[!i]);
 		side_connect(&sides[i], &sides[!i]);
+	}
 	for (i = 0; i < 2; i++)
 		side_post(&sides[i], &sides[!i]);
 	find_rings();
@@ -454,6 +512,9 @@ static int enough(int rounds, time_t end)
 
 int main(int argc, char **argv)
 {
+	static const enum ibv_qp_type services[] = {
+		IBV_QPT_RC, IBV_QPT_UC, IBV_QPT_UD,
+	};
 	time_t end;
 	uint64_t dice;
 	int rounds = 0;
@@ -470,6 +531,7 @@ int main(int argc, char **argv)
 	while (!enough(rounds, end)) {
 		uint64_t seed = xorshift(&dice);
 
+		service = services[rounds % 3];
 		pid = fork();
 		if (pid < 0)
 			die("fork");
