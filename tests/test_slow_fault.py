@@ -17,7 +17,7 @@ import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
-from lab import net, resources, wire
+from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.rc import Node, Two, counters, e, same
 from lab.slowfile import SlowFile
@@ -433,16 +433,39 @@ def test_process_ends(pair, slow_type, how, status):
         os.close(fd)
 
 
+def test_datagrams(pair, slow):
+    """A datagram's receiver waits alone, too, and is destroyed in time."""
+    with ud.Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}) as (a, b):
+        b.post_receive(PAGE, PAGE)
+        a.send(b.identity(), 0, 100)
+        a.poll()
+        slow.wait()
+        with ud.Two(pair, size=SIZE) as (c, d):
+            c.memory[0:100] = noise(100)
+            d.post_receive(0, PAGE)
+            c.send(d.identity(), 0, 100)
+            d.poll_receive()
+            assert same(d.memory[ud.GRH:ud.GRH + 100], c.memory[0:100])
+        with in_time():
+            b.qp.close()
+        b.memory = Mapping(PAGE)
+
+
 @pytest.mark.parametrize("ends", ("link", "module"))
 def test_link_goes(link_type, pair, slow, ends):
     """The link is deleted, the module unloaded, with all objects open."""
+    took = told = None
+    # What closes them finds them gone.
     with contextlib.suppress(PyverbsError), stuck(pair, slow) as (_, b):
-        with in_time():
-            if ends == "module":
-                net.unload(link_type)
-            else:
-                pair.b.link.delete()
-        assert b.event() == e.IBV_EVENT_DEVICE_FATAL
+        took = -time.monotonic()
+        if ends == "module":
+            net.unload(link_type)
+        else:
+            pair.b.link.delete()
+        took += time.monotonic()
+        told = b.event()
+    assert took is not None and took < ENDS_WITHIN
+    assert told == e.IBV_EVENT_DEVICE_FATAL
     net.load(link_type)
     for end in pair.ends if ends == "module" else [pair.b]:
         end.add_link(link_type)
