@@ -21,7 +21,7 @@ from pyverbs.mr import MR
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsRDMAError
 
-from lab import uverbs
+from lab import ud, uverbs
 from lab.command import memory, run
 from lab.expect import fails
 from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ, SHARED,
@@ -109,6 +109,57 @@ def test_capabilities_are_true(two):
     assert same(a.memory[3 * PAGE:3 * PAGE + 8], bytes(8))
     assert claimed & tried == tried
     assert claimed & 0x1f == tried
+
+
+def absent(length):
+    """Shared memory that holds something, of which the page table knows nothing."""
+    mapping = Mapping(length, flags=SHARED | mmap.MAP_ANONYMOUS)
+    mapping[0:] = noise(length)
+    mapping.advise(MADV_DONTNEED)
+    assert not any(mapping.present(at) for at in range(0, length, PAGE))
+    return mapping
+
+
+# What a and b are made of, b with a receive queue of its own or a shared one.
+def without_pages(srq):
+    return {"access": ON_DEMAND, "a": {"memory": absent(SIZE)},
+            "b": {"memory": Mapping(SIZE), "srq": srq}}
+
+
+DATAGRAMS = e.IBV_ODP_SUPPORT_SEND | e.IBV_ODP_SUPPORT_RECV | e.IBV_ODP_SUPPORT_SRQ_RECV
+CONNECTED = DATAGRAMS | e.IBV_ODP_SUPPORT_WRITE
+SERVICES = {"rc": e.IBV_QPT_RC, "uc": e.IBV_QPT_UC}
+any_queue = pytest.mark.parametrize("srq", (None, 8), ids=("own", "shared"))
+
+
+@any_queue
+@pytest.mark.parametrize("service", SERVICES)
+def test_messages(pair, service, srq):
+    """From pages that are not there into pages that are not there."""
+    with Two(pair, service=SERVICES[service], **without_pages(srq)) as (a, b):
+        claimed = getattr(a.context.query_device_ex().odp_caps, f"{service}_odp_caps")
+        assert claimed & CONNECTED == CONNECTED
+        assert service == "rc" or claimed == CONNECTED
+        (b.post_shared if srq else b.post_receive)(0, 8 * PAGE)
+        a.post(e.IBV_WR_RDMA_WRITE, 16 * PAGE, 8 * PAGE, b.identity(), 16 * PAGE)
+        a.post(e.IBV_WR_SEND, 0, 8 * PAGE)
+        a.poll(2)
+        assert b.poll_receive()[0].byte_len == 8 * PAGE
+        for at in (0, 16 * PAGE):
+            assert same(b.memory.peek(at, 8 * PAGE), noise(SIZE)[at:at + 8 * PAGE])
+
+
+@any_queue
+def test_datagrams(pair, srq):
+    """Likewise, across the end of a page on either side."""
+    with ud.Two(pair, **without_pages(srq)) as (a, b):
+        assert a.context.query_device_ex().odp_caps.ud_odp_caps == DATAGRAMS
+        start = 2 * PAGE - 500
+        (b.post_shared if srq else b.post_receive)(start - ud.GRH, ud.GRH + 1000)
+        a.send(b.identity(), 3 * PAGE - 9, 1000)
+        a.poll()
+        assert b.poll_receive()[0].byte_len == ud.GRH + 1000
+        assert same(b.memory.peek(start, 1000), noise(SIZE)[3 * PAGE - 9:][:1000])
 
 
 def test_no_capability_without_its_transport(pair):
