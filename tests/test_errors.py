@@ -15,7 +15,7 @@ import pytest
 from pyverbs.mr import MR
 
 from lab import net, resources
-from lab.rc import Node, Two, counters, e, same
+from lab.rc import Node, Two, counters, counting, e, same
 from lab.verbs import ACCESS
 from lab.victim import Victim
 
@@ -342,12 +342,12 @@ def test_rnr_exceeded(pair, retries, opcode):
     """As many tries as allowed, then the end; on this side only. (No time-out makes
     another one.)"""
     with Two(pair, size=SIZE, timeout=0, rnr_retries=retries, rnr_timer=14) as (a, b):
-        before = counters(b.end.link)["tx_rnr_nak"]
         peer = None if opcode == SEND else b.identity()
-        post(a, opcode, peer)
-        post(a, SEND, None, wr_id=2)
-        assert a.statuses(2) == [(1, e.IBV_WC_RNR_RETRY_EXC_ERR), (2, FLUSHED)]
-        assert counters(b.end.link)["tx_rnr_nak"] - before == retries + 1
+        with counting(a.end.link, rnr_retry_exceeded=1), \
+             counting(b.end.link, tx_rnr_nak=retries + 1):
+            post(a, opcode, peer)
+            post(a, SEND, None, wr_id=2)
+            assert a.statuses(2) == [(1, e.IBV_WC_RNR_RETRY_EXC_ERR), (2, FLUSHED)]
         assert b.state() == e.IBV_QPS_RTS
 
 

@@ -11,6 +11,7 @@ import random
 
 import pytest
 
+from lab.rc import counters
 from lab.verbs import Connection, e
 
 BAD_WIRE = ("delay", "200us", "loss", "1%", "duplicate", "1%",
@@ -78,8 +79,18 @@ def exchange(a, b, peer, messages):
         message.check(a, b)
 
 
+# What of a bad wire both links together must have met.
+MET = ("drop_icrc", "rx_duplicate", "tx_seq_nak", "retry_nak")
+
+
+def met(pair):
+    both = [counters(end.link) for end in pair.ends]
+    return {name: sum(one[name] for one in both) for name in MET}
+
+
 @pytest.mark.slow
 def test_bad_wire(pair, debug_kernel):
+    before = met(pair)
     total = 1_000 if debug_kernel else 10_000
     dice = random.Random(2026)
     with Connection(pair, SIZE, depth=2 * WINDOW, timeout=12) as (a, b):
@@ -95,3 +106,5 @@ def test_bad_wire(pair, debug_kernel):
         finally:
             pair.no_netem()
         assert int.from_bytes(b.memory[COUNTER:COUNTER + 8], "little") == atomics
+    after = met(pair)
+    assert all(after[name] > before[name] for name in MET), after

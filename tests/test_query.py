@@ -7,12 +7,14 @@ sysfs says, and true.
         link a on va ------- veth ------- vb with link b
 """
 
+import json
 import sys
 
 import pytest
 from pyverbs.pyverbs_error import PyverbsError
 
 from lab import net, resources, umad
+from lab.command import run
 from lab.rc import Two, counters, e, port_counters, same
 
 
@@ -47,6 +49,14 @@ def test_device(two):
     assert device.atomic_caps == e.IBV_ATOMIC_GLOB
     assert device.max_qp_rd_atom == device.max_qp_init_rd_atom
     assert device.max_res_rd_atom == device.max_qp_rd_atom * device.max_qp
+
+
+def test_statistics(two):
+    """`rdma statistic` shows what sysfs has, by the same names."""
+    link = two[0].end.link
+    shown, = json.loads(run("rdma", "-j", "statistic", "show", "link", f"{link.name}/1"))
+    assert (shown.pop("ifname"), shown.pop("port")) == (link.name, 1)
+    assert shown == counters(link)
 
 
 def test_device_ex(two):

@@ -81,14 +81,19 @@ def test_inline(pair):
             assert same(b.memory[1000:1000 + length], a.memory[0:length])
 
 
-def test_packets(pair, tmp_path):
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+def test_packets(pair, tmp_path, ipv6):
     """On the wire: UC's opcodes, numbers in a row, right ICRCs, and nobody who asks
     for an acknowledgment or gives one."""
-    with two(pair, mtu=MTU, psns=(0xfffff0, 7)) as (a, b):
+    with wire.one_by_one(pair), two(pair, mtu=MTU, psns=(0xfffff0, 7), ipv6=ipv6) as (a, b):
+        a.memory[0:SIZE] = b"\xe7" * SIZE   # which tshark takes for nothing else
         with wire.Capture(pair.a, tmp_path / "pcap") as capture:
             for opcode, length in itertools.product(OPCODES, (5, 2 * MTU, 5 * MTU + 2)):
                 move(a, b, opcode, 0, 0, length, imm=0x1234567)
         packets = capture.packets()
+        wire.check_by_tshark(capture, packets)
+        if layer := wire.scapy_layer(ipv6):
+            wire.check_by_scapy(layer, capture.frames(), packets)
         assert {packet.opcode for packet in packets} == set(range(wire.UC, wire.UC + 12))
         assert [packet.psn for packet in packets] == [
             (0xfffff0 + number) % (1 << 24) for number in range(len(packets))]

@@ -265,10 +265,12 @@ def test_batches(pair):
             box.close()
 
 
-def test_packets(pair, tmp_path):
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+def test_packets(pair, tmp_path, ipv6):
     """On the wire: UD's opcodes, numbers in a row, right ICRCs, no acknowledgments;
     class and flow label as the address handle says."""
-    with Two(pair, size=8192, ipv6=True, a={"psn": 0xfffffe}) as (a, b):
+    with Two(pair, size=8192, ipv6=ipv6, a={"psn": 0xfffffe}) as (a, b):
+        a.memory[0:8192] = b"\x77" * 8192   # which tshark takes for nothing else
         with wire.Capture(pair.a, tmp_path / "pcap") as capture:
             for length in (0, 1, 2, 3, 500):
                 pass_on(a, b, length)
@@ -278,6 +280,9 @@ def test_packets(pair, tmp_path):
             a.send_raw(way, b.qp.qp_num, [a.sge(0, 8)])
             b.poll_receive()
         packets = capture.packets()
+        wire.check_by_tshark(capture, packets)
+        if layer := wire.scapy_layer(ipv6):
+            wire.check_by_scapy(layer, capture.frames(), packets)
         assert len(packets) == 11
         assert {packet.opcode for packet in packets} == {
             wire.UD | wire.SEND_ONLY, wire.UD | wire.SEND_ONLY_IMM}
@@ -286,7 +291,8 @@ def test_packets(pair, tmp_path):
         for packet in packets:
             assert packet.icrc_is_right() and not packet.ack_request
             assert packet.padding == b"\0" * packet.pad
-        assert (packets[-1].traffic_class, packets[-1].flow_label) == (0x48, 0x54321)
+        assert packets[-1].traffic_class == 0x48
+        assert not ipv6 or packets[-1].flow_label == 0x54321
         assert len({packet.sport for packet in packets[:-1]}) == 1
 
 

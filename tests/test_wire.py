@@ -17,9 +17,9 @@ import pytest
 from pyverbs.qp import QPAttr
 
 from lab import net, wire
-from lab.command import run
 from lab.marks import slow
-from lab.rc import Two, counters, e, extend, flush_access, port_counters, same
+from lab.rc import (Two, counters, counting, e, extend, flush_access, port_counters,
+                    same)
 from lab.verbs import ACCESS
 from lab.window import TYPE_2, Window
 
@@ -37,12 +37,6 @@ PAYLOAD_END = {wire.SEND_LAST, wire.SEND_LAST_IMM, wire.SEND_ONLY, wire.SEND_ONL
                wire.WRITE_ONLY_IMM, wire.READ_LAST, wire.READ_ONLY, *INVALIDATING}
 
 
-def set_offload(pair, state):
-    for end in pair.ends:
-        run(*end.command(["ethtool", "-K", end.netdev, "gso", state,
-                          "tx-udp-segmentation", state]))
-
-
 # All that came by the wire in one exchange; newer are its opcodes that are not of old.
 Seen = collections.namedtuple("Seen", "ipv6 whole capture frames packets numbers newer")
 
@@ -52,16 +46,13 @@ def seen(pair, request, tmp_path_factory):
     """An exchange whose packets are captured one by one, or as the batches that they
     travel in."""
     shape, version = request.param.split("-")
-    set_offload(pair, "on" if shape == "whole" else "off")
-    try:
-        with Two(pair, size=SIZE, ipv6=version == "ipv6", connect=False,
-                 b={"access": ACCESS | e.IBV_ACCESS_MW_BIND}) as (a, b):
-            newer = make_ready(a, b)
-            with wire.Capture(pair.a, tmp_path_factory.mktemp("wire") / "pcap") as capture:
-                exchange(a, b, newer)
-            numbers = numbers_of(a, b)
-    finally:
-        set_offload(pair, "on")
+    with wire.one_by_one(pair, cut=shape != "whole"), \
+         Two(pair, size=SIZE, ipv6=version == "ipv6", connect=False,
+             b={"access": ACCESS | e.IBV_ACCESS_MW_BIND}) as (a, b):
+        newer = make_ready(a, b)
+        with wire.Capture(pair.a, tmp_path_factory.mktemp("wire") / "pcap") as capture:
+            exchange(a, b, newer)
+        numbers = numbers_of(a, b)
     return Seen(version == "ipv6", shape == "whole", capture, list(capture.frames()),
                 capture.packets(), numbers, newer)
 
@@ -178,22 +169,15 @@ def test_every_packet(seen):
 @one_by_one
 def test_every_packet_by_tshark(seen):
     """tshark finds the same in each packet, and nothing wrong."""
-    rows = seen.capture.tshark(
-        "infiniband.bth.opcode", "infiniband.bth.psn", "infiniband.bth.padcnt",
-        "_ws.malformed", "_ws.expert.severity", "infiniband.ieth", "infiniband.reth.va")
-    assert len(rows) == len(seen.packets)
+    rows = wire.check_by_tshark(seen.capture, seen.packets, "infiniband.ieth",
+                                "infiniband.reth.va")
     for row, packet in zip(rows, seen.packets):
-        opcode, psn, pad = (int(value, 0) for value in row[:3])
-        assert (opcode, psn, pad) == (packet.opcode, packet.psn, packet.pad)
-        assert not row[3], row
-        # 0x00600000 is a warning, 0x00800000 an error.
-        assert all(int(one, 0) < 0x00600000 for one in row[4].split(",") if one), row
         if packet.opcode in INVALIDATING:
-            assert bytes.fromhex(row[5].split(",")[0]) == packet.roce[12:16]
+            assert bytes.fromhex(row[0].split(",")[0]) == packet.roce[12:16]
     # The tshark that comes with a library without FLUSH knows no ATOMIC WRITE either.
     if wire.FLUSH in seen.newer:
         for opcode, at in ((wire.FLUSH, 16), (wire.ATOMIC_WRITE, 12)):
-            (found, there), = {(int(row[6], 0), int.from_bytes(packet.roce[at:at + 8], "big"))
+            (found, there), = {(int(row[1], 0), int.from_bytes(packet.roce[at:at + 8], "big"))
                                for row, packet in zip(rows, seen.packets)
                                if packet.opcode == opcode}
             assert found == there
@@ -202,16 +186,10 @@ def test_every_packet_by_tshark(seen):
 @one_by_one
 def test_every_packet_by_scapy(seen):
     """scapy computes the same ICRC for one packet of each opcode and pad."""
-    from scapy.contrib import roce
-    if seen.ipv6 and not hasattr(roce, "IPv6"):
+    layer = wire.scapy_layer(seen.ipv6)
+    if not layer:
         pytest.skip("scapy before 2.6 computes it for IPv4 only")
-    kind = roce.IPv6 if seen.ipv6 else roce.IP
-    chosen = {(packet.opcode, packet.pad): frame
-              for packet, frame in zip(seen.packets, seen.frames)}
-    for which, frame in chosen.items():
-        packet = kind(frame)
-        packet[roce.BTH].icrc = None
-        assert bytes(packet) == frame, which
+    wire.check_by_scapy(layer, seen.frames, seen.packets)
 
 
 @pytest.mark.parametrize("ipv6", (slow(False), True), ids=("ipv4", "ipv6"))
@@ -370,7 +348,7 @@ def test_bytes_of_udp_that_are_not_there(pair):
 
 def test_out_of_order(pair):
     """A gap is reported once; what is behind it waits to be sent again."""
-    with Line(pair) as line:
+    with Line(pair) as line, counting(pair.b.link, tx_seq_nak=2):
         gap = [(wire.ACK, 0, 0x60)]
         assert line.ask(line.write(3, 0, b"late")) == gap
         assert line.ask(line.write(4, 0, b"late"), seconds=0.3) == []
@@ -380,7 +358,7 @@ def test_out_of_order(pair):
 
 def test_duplicates(pair):
     """What comes twice is done once, and answered twice, alike."""
-    with Line(pair) as line:
+    with Line(pair) as line, counting(pair.b.link, rx_duplicate=7):
         b = line.b
         send = line.header(wire.SEND_ONLY, 0) + b"once"
         assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
@@ -417,6 +395,30 @@ def test_duplicates(pair):
         assert b.state() == e.IBV_QPS_RTS
 
 
+def test_compare_twice(pair):
+    """The second time finds what the first has put there, and must not look."""
+    with Line(pair) as line:
+        old = int.from_bytes(line.before[64:72], "little")
+        for _ in range(2):
+            line.injector.heard(0.02)
+            line.injector.send(line.atomic(wire.CAS, 0, 64, 77, compare=old))
+            answer, = line.injector.heard(2, 1)
+            assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, 0)
+            assert answer.roce[16:24] == old.to_bytes(8, "big")
+            assert same(line.b.memory[64:72], (77).to_bytes(8, "little"))
+
+
+def test_word_twice(pair):
+    """A word that is written at once is not written over what came since."""
+    with Line(pair) as line:
+        word = line.header(wire.ATOMIC_WRITE, 0) + line.reth(64, 8) + b"the word"
+        assert line.ask(word) == [(wire.READ_ONLY, 0, 0x1f)]
+        assert same(line.b.memory[64:72], b"the word")
+        assert line.ask(line.write(1, 64, b"since...")) == [(wire.ACK, 1, 0x1f)]
+        assert line.ask(word) == [(wire.READ_ONLY, 0, 0x1f)]
+        assert same(line.b.memory[64:72], b"since...")
+
+
 def test_asked_again_too_late(pair):
     """A READ that is overtaken by the end of its key, when it comes for the second time,
     is no error: who asked has had the answer."""
@@ -449,11 +451,12 @@ def test_changed_while_ready(pair):
 
 
 @pytest.mark.parametrize("case", ("middle", "last", "short_first", "long_only", "cut_write",
-                                  "mixed", "unaligned", "huge", "bad_key", "read_key"))
+                                  "mixed", "unaligned", "unaligned_word", "short_word",
+                                  "huge", "bad_key", "read_key"))
 def test_refused(pair, case):
     """Requests that make no sense: the error is told, once, and nothing is done."""
     page = bytes(MTU)
-    with Line(pair) as line:
+    with Line(pair) as line, counting(pair.b.link, tx_error_nak=1):
         first = line.header(wire.SEND_FIRST, 0, ack=False) + page
         packets, syndrome = {
             "middle": ([line.header(wire.SEND_MIDDLE, 0) + page], INVALID),
@@ -464,6 +467,10 @@ def test_refused(pair, case):
                           INVALID),
             "mixed": ([first, line.header(wire.WRITE_MIDDLE, 1) + page], INVALID),
             "unaligned": ([line.atomic(wire.FAA, 0, 4, 1)], INVALID),
+            "unaligned_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(4, 8) +
+                                b"the word"], INVALID),
+            "short_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(0, 4) + b"word"],
+                           INVALID),
             "huge": ([line.read(0, 0, 0x80000001)], INVALID),
             "bad_key": ([line.header(wire.WRITE_ONLY, 0) + line.reth(0, 4, 0) + b"four"],
                         ACCESS_ERROR),
@@ -542,7 +549,7 @@ def test_ghost_answers(pair):
     (0x63, e.IBV_WC_REM_OP_ERR)), ids=("request", "access", "operation"))
 def test_nak_codes(pair, syndrome, status):
     """An error completes its own request; the ones before are done."""
-    with Answers(pair) as line:
+    with Answers(pair) as line, counting(pair.a.link, rx_error_nak=1):
         for wr_id in range(3):
             line.a.post(SEND, 0, 4, wr_id=wr_id)
         line.injector.heard(2, 3)
@@ -553,7 +560,8 @@ def test_nak_codes(pair, syndrome, status):
 
 def test_sent_again(pair):
     """A gap, or a receiver that is not ready, has it all sent again from there."""
-    with Answers(pair) as line:
+    with Answers(pair) as line, counting(pair.a.link, rx_seq_nak=1, retry_nak=1,
+                                         rx_rnr_nak=1, retry_rnr=1, rx_ack=1):
         for wr_id in range(3):
             line.a.post(SEND, 0, 4, wr_id=wr_id)
         line.injector.heard(2, 3)
@@ -563,6 +571,20 @@ def test_sent_again(pair):
         assert [one.psn for one in line.injector.heard(2, 1)] == [102]
         line.say(102)
         assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_answer_missing(pair):
+    """An acknowledgment of what is behind a READ says that the READ's answer got lost."""
+    with Answers(pair) as line, counting(pair.a.link, retry_implied_nak=1):
+        line.a.post(READ, 0, 8, line.b.identity())
+        line.a.post(SEND, 0, 4, wr_id=1)
+        line.injector.heard(2, 2)
+        line.say(101)
+        assert [one.psn for one in line.injector.heard(2, 2)] == [100, 101]
+        line.say(100, opcode=wire.READ_ONLY, more=b"the word")
+        line.say(101)
+        assert line.a.statuses(2) == [(0, 0), (1, 0)]
+        assert same(line.a.memory[0:8], b"the word")
 
 
 def test_changed_while_drained(pair):
@@ -613,6 +635,24 @@ def test_read_answered_by_hand(pair):
         line.say(102, opcode=wire.READ_LAST, more=data[2048:])
         assert a.statuses(1) == [(0, 0)]
         assert same(a.memory[0:2500], data)
+
+
+def test_read_answered_again(pair):
+    """Who has asked twice is answered twice; meanwhile the peer is not silent, whatever
+    else it has been asked for."""
+    with Answers(pair, timeout=16, retries=1) as line:
+        a, peer = line.a, line.b.identity()
+        for psn in (100, 101):
+            a.post(READ, 0, 8, peer)
+            line.injector.heard(2, 1)
+            end = time.monotonic() + 2
+            while psn == 101 and time.monotonic() < end:
+                line.say(100, opcode=wire.READ_ONLY, more=b"old word")
+                time.sleep(0.02)
+            a.nothing(0)
+            line.say(psn, opcode=wire.READ_ONLY, more=b"the word")
+            assert a.statuses(1) == [(0, 0)]
+            assert same(a.memory[0:8], b"the word")
 
 
 def test_read_answered_from_the_end(pair):

@@ -2,6 +2,7 @@
 """Two connected queue pairs of which everything can be chosen: sizes, rights,
 completion queues and channels; and what a test asks about them."""
 
+import contextlib
 import fcntl
 import os
 import select
@@ -16,6 +17,7 @@ from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR, SendWR
 
 from lab import enums as e
+from lab.net import wait_for
 from lab.verbs import ACCESS, Memory, Side
 
 TWO_SIDED = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM)
@@ -266,6 +268,19 @@ def counters(link):
             with open(f"{path}/{name}", encoding="ascii") as value:
                 found[name] = int(value.read())
     return found
+
+
+@contextlib.contextmanager
+def counting(link, **wanted):
+    """What is done meanwhile counts just so much of each, in a moment."""
+    before = counters(link)
+    yield
+    def counted():
+        now = counters(link)
+        return {name: now[name] - before[name] for name in wanted}
+    with contextlib.suppress(TimeoutError):
+        wait_for(lambda: counted() == wanted, 5, "counters")
+    assert counted() == wanted
 
 
 def port_counters(link):

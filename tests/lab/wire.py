@@ -251,10 +251,57 @@ class Capture:
 
     def tshark(self, *fields):
         """Columns of tshark's view of each packet, whose payload means nothing."""
-        payload = ("rpcordma", "smb_direct")
+        payload = ("rpcordma", "smb_direct", "infiniband.eoib")
         # RoCEv2 does without a UDP checksum, over IPv6 too (annex A17.3.1).
         shown = run("tshark", "-r", self.path, "-T", "fields",
                     "-o", "udp.ignore_ipv6_zero_checksum:TRUE",
                     *(word for name in payload for word in ("--disable-protocol", name)),
                     *(word for field in fields for word in ("-e", field)), timeout=200)
         return [line.split("\t") for line in shown.splitlines()]
+
+
+@contextlib.contextmanager
+def one_by_one(pair, cut=True):
+    """Batches are cut into packets before they leave, or are not."""
+    def offload(state):
+        for end in pair.ends:
+            run(*end.command(["ethtool", "-K", end.netdev, "gso", state,
+                              "tx-udp-segmentation", state]))
+    offload("off" if cut else "on")
+    try:
+        yield
+    finally:
+        offload("on")
+
+
+def check_by_tshark(capture, packets, *fields):
+    """tshark finds the same in each packet, and nothing wrong. Returns more fields."""
+    rows = capture.tshark("infiniband.bth.opcode", "infiniband.bth.psn",
+                          "infiniband.bth.padcnt", "_ws.malformed", "_ws.expert.severity",
+                          *fields)
+    assert len(rows) == len(packets)
+    for row, packet in zip(rows, packets):
+        opcode, psn, pad = (int(value, 0) for value in row[:3])
+        assert (opcode, psn, pad) == (packet.opcode, packet.psn, packet.pad)
+        assert not row[3], row
+        # 0x00600000 is a warning, 0x00800000 an error.
+        assert all(int(one, 0) < 0x00600000 for one in row[4].split(",") if one), row
+    return [row[5:] for row in rows]
+
+
+def scapy_layer(ipv6):
+    """Its layer of that address family; None where its ICRC is for IPv4 only (before 2.6)."""
+    from scapy.contrib import roce
+    return getattr(roce, "IPv6", None) if ipv6 else roce.IP
+
+
+def check_by_scapy(layer, frames, packets):
+    """scapy computes the same ICRC for one packet of each opcode and pad, each in a frame
+    of its own."""
+    from scapy.contrib import roce
+    chosen = {(packet.opcode, packet.pad): frame
+              for packet, frame in zip(packets, frames, strict=True)}
+    for which, frame in chosen.items():
+        packet = layer(frame)
+        packet[roce.BTH].icrc = None
+        assert bytes(packet) == frame, which
