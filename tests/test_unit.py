@@ -23,13 +23,14 @@ def no_object_left():
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no compiler")
 def test_logic(tmp_path):
-    """PSN arithmetic, opcode table, header layout and CRC agree with the standard, and the
-    window does what it says."""
+    """PSN arithmetic, opcode table, header layout, CRC and RNR timer agree with the
+    standard, and the window does what it says."""
     program = str(tmp_path / "logic")
     subprocess.run(["gcc", "-std=gnu11", "-g", "-O1", *WARNINGS, *SANITIZERS,
                     "-I", os.path.join(HERE, "unit", "include"), "-I", DRIVER,
                     os.path.join(HERE, "unit", "logic.c"),
-                    *(os.path.join(DRIVER, name) for name in ("opcode.c", "crc.c", "rate.c")),
+                    *(os.path.join(DRIVER, name)
+                      for name in ("opcode.c", "crc.c", "rate.c", "rnr.c")),
                     "-o", program], check=True)
     done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, timeout=120, check=False)

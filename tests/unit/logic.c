@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
  * The driver's pure logic against the standard: PSN arithmetic, the opcode table,
- * the headers, the window, the CRC. Built with sanitizers and run by test_unit.py, in
+ * the headers, the window, the CRC, the waits of RNR NAKs. Built with sanitizers and run by test_unit.py, in
  * user space.
  */
 #include <stdint.h>
@@ -13,6 +13,7 @@
 #include "opcode.h"
 #include "psn.h"
 #include "rate.h"
+#include "rnr.h"
 
 static int failures;
 
@@ -287,6 +288,38 @@ static void test_worst(void)
 	CHECK(rate.window <= 32, "%u", rate.window);
 }
 
+/* --- the receiver is not ready ------------------------------------------- */
+
+/* IBTA table 45: from 10 us on, doubled every two codes; the longest is at 0. */
+static void test_waits(void)
+{
+	unsigned int code;
+
+	for (code = 1; code < 4; code++)
+		CHECK(urxe_rnr_ns(code) == code * 10000, "%u", code);
+	for (; code < RNR_CODES; code++)
+		CHECK(urxe_rnr_ns(code) == 2 * urxe_rnr_ns(code - 2), "%u", code);
+	CHECK(urxe_rnr_ns(0) == 2 * urxe_rnr_ns(30));
+	CHECK(urxe_rnr_ns(0) == 655360000);
+}
+
+/* The code of a wait: no shorter than is wanted, nor than the least. */
+static void test_codes(void)
+{
+	unsigned int code;
+
+	for (code = 1; code < RNR_CODES; code++) {
+		uint64_t ns = urxe_rnr_ns(code);
+
+		CHECK(urxe_rnr_code(1, ns) == code, "%u", code);
+		CHECK(urxe_rnr_code(1, ns + 1) == (code + 1) % RNR_CODES, "%u", code);
+		CHECK(urxe_rnr_code(code, 0) == code, "%u", code);
+		CHECK(urxe_rnr_code(RNR_CODES | code, 1) == code, "%u", code);
+		CHECK(urxe_rnr_code(0, ns) == 0, "%u", code);
+	}
+	CHECK(urxe_rnr_code(1, UINT64_MAX) == 0);
+}
+
 int main(void)
 {
 	test_psn();
@@ -296,6 +329,8 @@ int main(void)
 	test_congestion();
 	test_recovery();
 	test_worst();
+	test_waits();
+	test_codes();
 	printf("%d failures\n", failures);
 	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }
