@@ -93,6 +93,7 @@ def test_file(bench, file):
     outcomes = suite.run(file, "--dev", bench.link.name, "--gid", str(bench.gid),
                          timeout=900)
     known = REASONS + REASONS_OF_FILE.get(file, []) + REASONS_OF_KIND.get(bench.kind, [])
+    assert outcomes
     for test, (outcome, why) in outcomes.items():
         print(test, outcome, why)
     wrong = [f"{test} {outcome}: {why}" for test, (outcome, why) in outcomes.items()
