@@ -15,8 +15,10 @@ import pytest
 
 from lab import machine, net, perftest, resources
 from lab.command import run
+from lab.mapping import noise
 from lab.marks import slow_but
-from lab.programs import pair_up
+from lab.programs import Failed, pair_up
+from lab.rc import same
 
 CM = "/usr/lib/urxe/cm"
 PORT = 7471
@@ -227,22 +229,51 @@ def arguments_of(program):
     return *PROGRAMS[program], "num_threads" not in usage
 
 
+# rstream -T a ends so (with POLLHUP) when it is told at once that the last bytes have come
+# and that the server, which has all, has gone: it does not look for bytes then.
+UNLUCKY = "exit status 16 (client), 0 (server)"
+
+
+def with_luck(run_it, tries):
+    for _ in range(tries - 1):
+        try:
+            return run_it()
+        except Failed as failed:
+            if UNLUCKY not in str(failed):
+                raise
+    return run_it()
+
+
 @pytest.mark.parametrize("program", slow_but(QUICK, PROGRAMS))
 def test_program(pair, program):
     """rdma_core's own programs."""
     names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}
     *both, stays = arguments_of(program)
     server, client = ([str(word).format(**names) for word in argv] for argv in both)
-    pair_up(pair, server, client, tcp_port=PORT, stays=stays)
+    def run_it():
+        return pair_up(pair, server, client, tcp_port=PORT, stays=stays)
+    with_luck(run_it, tries=5 if program == "rstream-async" else 1)
 
 
-def test_multicast(pair):
+@pytest.mark.slow
+def test_copied_file(pair, tmp_path):
+    """rcopy: a file, by way of a mapping of it at either end."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(noise(1 << 20))
+    client, _ = pair_up(pair, ["rcopy"], ["rcopy", source, f"{pair.b.ipv4}:{target}"],
+                        stays=True)
+    assert "1048576 bytes" in client
+    assert same(target.read_bytes(), noise(1 << 20))
+
+
+def test_multicast(pair, count=10):
     """mckey joins a group by rdma_cm, which is for IPv4 only on a RoCE v2 link."""
     group = "239.7.7.7"
     def joined():
         return group in pair.b.ip("maddr", "show", "dev", pair.b.netdev)
-    client, server = pair_up(pair, ["mckey", "-m", group, "-b", pair.b.ipv4],
-                             ["mckey", "-m", group, "-b", pair.a.ipv4, "-s"], ready=joined)
+    both = ["mckey", "-m", group, "-C", count, "-b"]
+    client, server = pair_up(pair, [*both, pair.b.ipv4], [*both, pair.a.ipv4, "-s"],
+                             ready=joined)
     assert "return status 0" in client and "return status 0" in server
     net.wait_for(lambda: not joined(), 5, "the group to be left")
 

@@ -10,11 +10,11 @@ The kernels before 7.1 give rdma_rxe a socket in the first namespace only.
 
 import pytest
 
+import test_cm
 import test_data
 
 from lab import net, perftest
-from lab.marks import slow
-from lab.programs import pair_up
+from lab.marks import slow, slow_but
 
 # rdma_rxe does pin.
 pytestmark = [pytest.mark.pins, pytest.mark.urxe_only("takes two drivers")]
@@ -92,13 +92,15 @@ def test_unreliable(view, tool, options, ipv6):
     assert perftest.run(view, tool, *options, "-n", 100, ipv6=ipv6).rows
 
 
-@pytest.mark.parametrize("server, client", (
-    (["rping", "-s", "-C", 20, "-V", "-S", 3000], ["rping", "-c", "-C", 20, "-V", "-S", 3000, "-a"]),
-    (["ucmatose", "-c", 10], ["ucmatose", "-c", 10, "-S", 3000, "-s"]),
-    (["udaddy", "-c", 5], ["udaddy", "-c", 5, "-s"])),
-    ids=("rping", "ucmatose", "udaddy"))
-def test_connection_manager(view, server, client):
-    pair_up(view, server, [*client, view.b.ipv4])
+@pytest.mark.parametrize("program", slow_but(("rping", "udaddy"), test_cm.PROGRAMS))
+def test_connection_manager(view, program):
+    test_cm.test_program(view, program)
+
+
+@pytest.mark.slow
+def test_multicast(view):
+    # mckey goes when it has posted, and with it what rdma_rxe has not sent by then.
+    test_cm.test_multicast(view, count=1)
 
 
 def test_both_ways(pair):
