@@ -164,10 +164,6 @@ struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
  */
 #define SIDE_BIT	1UL
 
-/* Looks at what has been sent, and the time before each. */
-#define SETTLE_LOOKS	1000
-#define SETTLE_US	100
-
 struct urxe_handle *urxe_handle_of(const struct sk_buff *skb)
 {
 	unsigned long word = (unsigned long)skb_shinfo(skb)->destructor_arg;
@@ -228,6 +224,10 @@ bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side)
 	smp_mb();
 	return atomic_read(&handle->tx_bytes[side]) >= URXE_TX_LIMIT;
 }
+
+/* Looks at what has been sent, and the time before each. */
+#define SETTLE_LOOKS	1000
+#define SETTLE_US	100
 
 /* What is uncharged is about to be received: that takes a moment, too. */
 void urxe_handle_settle(struct urxe_handle *handle, enum urxe_side side)

@@ -18,10 +18,10 @@ void urxe_port_update(struct urxe_dev *dev);
 
 /* Have the core read the NIC's addresses again, soon. */
 void urxe_port_readdress(struct urxe_dev *dev);
+void urxe_port_readdress_work(struct work_struct *work);
 
 /* Likewise, and forget those that it has no more: GIDs get other numbers. */
 void urxe_port_address_lost(struct urxe_dev *dev);
-void urxe_port_readdress_work(struct work_struct *work);
 
 /* Hooks for the core. */
 int urxe_query_port(struct ib_device *ibdev, u32 port,

@@ -100,10 +100,8 @@ static int init_rq(struct urxe_qp *qp, struct ib_qp_cap *cap)
 		return 0;
 	}
 	err = urxe_rq_init(&qp->rq, cap->max_recv_wr, cap->max_recv_sge);
-	if (!err && cap->max_recv_wr) {
-		qp->rq.max_wr = qp->rq.ring.mask;
+	if (!err)
 		cap->max_recv_wr = qp->rq.max_wr;
-	}
 	return err;
 }
 

@@ -12,10 +12,15 @@ int urxe_rq_ring_alloc(struct urxe_ring *ring, u32 wr, u32 sge)
 
 int urxe_rq_init(struct urxe_rq *rq, u32 wr, u32 sge)
 {
+	int err;
+
 	spin_lock_init(&rq->lock);
-	rq->max_wr = wr;
 	rq->max_sge = sge;
-	return urxe_rq_ring_alloc(&rq->ring, wr, sge);
+	err = urxe_rq_ring_alloc(&rq->ring, wr, sge);
+	/* As many as the ring has room for, but for a queue that is not wanted. */
+	if (!err)
+		rq->max_wr = wr ? rq->ring.mask : 0;
+	return err;
 }
 
 void urxe_rq_exit(struct urxe_rq *rq)

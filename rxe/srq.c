@@ -97,7 +97,6 @@ int urxe_create_srq(struct ib_srq *ibsrq, struct ib_srq_init_attr *init,
 	err = urxe_rq_init(&srq->rq, init->attr.max_wr, init->attr.max_sge);
 	if (err)
 		goto free_number;
-	srq->rq.max_wr = srq->rq.ring.mask;
 	init->attr.max_wr = srq->rq.max_wr;
 	if (!udata)
 		return 0;
