@@ -91,9 +91,7 @@ def test_packets(pair, tmp_path, ipv6):
             for opcode, length in itertools.product(OPCODES, (5, 2 * MTU, 5 * MTU + 2)):
                 move(a, b, opcode, 0, 0, length, imm=0x1234567)
         packets = capture.packets()
-        wire.check_by_tshark(capture, packets)
-        if layer := wire.scapy_layer(ipv6):
-            wire.check_by_scapy(layer, capture.frames(), packets)
+        wire.check_by_others(capture, packets, ipv6)
         assert {packet.opcode for packet in packets} == set(range(wire.UC, wire.UC + 12))
         assert [packet.psn for packet in packets] == [
             (0xfffff0 + number) % (1 << 24) for number in range(len(packets))]

@@ -280,9 +280,7 @@ def test_packets(pair, tmp_path, ipv6):
             a.send_raw(way, b.qp.qp_num, [a.sge(0, 8)])
             b.poll_receive()
         packets = capture.packets()
-        wire.check_by_tshark(capture, packets)
-        if layer := wire.scapy_layer(ipv6):
-            wire.check_by_scapy(layer, capture.frames(), packets)
+        wire.check_by_others(capture, packets, ipv6)
         assert len(packets) == 11
         assert {packet.opcode for packet in packets} == {
             wire.UD | wire.SEND_ONLY, wire.UD | wire.SEND_ONLY_IMM}

@@ -275,6 +275,14 @@ class Line:
         return [(packet.opcode, packet.psn, packet.roce[12])
                 for packet in self.injector.heard(seconds, answers)]
 
+    def found(self, roce, psn):
+        """What was in memory before this atomic, as the one answer to it says."""
+        self.injector.heard(0.02)
+        self.injector.send(roce)
+        answer, = self.injector.heard(2, 1)
+        assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, psn)
+        return int.from_bytes(answer.roce[16:24], "big")
+
     def works(self, psn):
         """b does what it is asked to next, and all before left no trace."""
         assert self.ask(self.write(psn, 100, b"right")) == [(wire.ACK, psn, 0x1f)]
@@ -368,11 +376,7 @@ def test_duplicates(pair):
         faa = line.atomic(wire.FAA, 1, 64, 5)
         old = int.from_bytes(line.before[64:72], "little")
         for _ in range(3):
-            line.injector.heard(0.02)
-            line.injector.send(faa)
-            answer, = line.injector.heard(2, 1)
-            assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, 1)
-            assert answer.roce[16:24] == old.to_bytes(8, "big")
+            assert line.found(faa, 1) == old
             assert same(b.memory[64:72], (old + 5).to_bytes(8, "little"))
         for _ in range(2):
             line.injector.heard(0.02)
@@ -400,11 +404,7 @@ def test_compare_twice(pair):
     with Line(pair) as line:
         old = int.from_bytes(line.before[64:72], "little")
         for _ in range(2):
-            line.injector.heard(0.02)
-            line.injector.send(line.atomic(wire.CAS, 0, 64, 77, compare=old))
-            answer, = line.injector.heard(2, 1)
-            assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, 0)
-            assert answer.roce[16:24] == old.to_bytes(8, "big")
+            assert line.found(line.atomic(wire.CAS, 0, 64, 77, compare=old), 0) == old
             assert same(line.b.memory[64:72], (77).to_bytes(8, "little"))
 
 
@@ -509,6 +509,13 @@ class Answers:
         roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
             struct.pack("!I", syndrome << 24 | 1) + more + bytes(-len(more) % 4)
         self.injector.send(roce, **options)
+
+    def repeat(self, psn, seconds=2, **options):
+        """say() the same for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.say(psn, **options)
+            time.sleep(0.02)
 
 
 def test_ghost_answers(pair):
@@ -641,18 +648,21 @@ def test_read_answered_again(pair):
     """Who has asked twice is answered twice; meanwhile the peer is not silent, whatever
     else it has been asked for."""
     with Answers(pair, timeout=16, retries=1) as line:
-        a, peer = line.a, line.b.identity()
-        for psn in (100, 101):
-            a.post(READ, 0, 8, peer)
+        a = line.a
+        def ask():
+            a.post(READ, 0, 8, line.b.identity())
             line.injector.heard(2, 1)
-            end = time.monotonic() + 2
-            while psn == 101 and time.monotonic() < end:
-                line.say(100, opcode=wire.READ_ONLY, more=b"old word")
-                time.sleep(0.02)
             a.nothing(0)
-            line.say(psn, opcode=wire.READ_ONLY, more=b"the word")
+        def answered(psn, word):
+            line.say(psn, opcode=wire.READ_ONLY, more=word)
             assert a.statuses(1) == [(0, 0)]
-            assert same(a.memory[0:8], b"the word")
+            assert same(a.memory[0:8], word)
+        ask()
+        answered(100, b"old word")
+        ask()
+        line.repeat(100, opcode=wire.READ_ONLY, more=b"old word")
+        a.nothing(0)
+        answered(101, b"the word")
 
 
 def test_read_answered_from_the_end(pair):
@@ -662,10 +672,7 @@ def test_read_answered_from_the_end(pair):
         a, data = line.a, random.Random(3).randbytes(2500)
         a.post(READ, 0, 2500, line.b.identity())
         line.injector.heard(2, 1)
-        end = time.monotonic() + 2
-        while time.monotonic() < end:
-            line.say(102, opcode=wire.READ_LAST, more=data[2048:])
-            time.sleep(0.02)
+        line.repeat(102, opcode=wire.READ_LAST, more=data[2048:])
         a.nothing(0)
         line.say(100, opcode=wire.READ_FIRST, more=data[:1024])
         line.injector.send(wire.bth(wire.READ_MIDDLE, a.qp.qp_num, 101) + data[1024:2048])

@@ -305,3 +305,11 @@ def check_by_scapy(layer, frames, packets):
         packet = layer(frame)
         packet[roce.BTH].icrc = None
         assert bytes(packet) == frame, which
+
+
+def check_by_others(capture, packets, ipv6):
+    """What tshark and scapy, where it can, say of packets each in a frame of its own."""
+    check_by_tshark(capture, packets)
+    layer = scapy_layer(ipv6)
+    if layer:
+        check_by_scapy(layer, capture.frames(), packets)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 /*
  * The driver's pure logic against the standard: PSN arithmetic, the opcode table,
- * the headers, the window, the CRC, the waits of RNR NAKs. Built with sanitizers and run by test_unit.py, in
- * user space.
+ * the headers, the window, the CRC, the waits of RNR NAKs. Built with sanitizers and
+ * run by test_unit.py, in user space.
  */
 #include <stdint.h>
 #include <stdio.h>
