@@ -46,13 +46,13 @@ apt_install() {
 
 # with_lock NAME COMMAND...: no two holders of one name at a time
 with_lock() {
-	local lock
 	mkdir -p "$CACHE"
-	exec {lock}>"$CACHE/.lock-$1"
-	flock "$lock"
-	shift
-	"$@"
-	exec {lock}>&-
+	(
+		exec {lock}>"$CACHE/.lock-$1"
+		flock "$lock"
+		shift
+		"$@"
+	)
 }
 
 # hash_of FILE...: a short key that changes with the files
