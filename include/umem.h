@@ -65,7 +65,7 @@ enum umem_flags {
  * @pinned: pages, scatter table and DMA mapping; NULL when nothing is pinned
  * @dmabuf: the buffer and its mapping; NULL for a process's memory
  * @resident: pages known to be mapped, copied from without a fault; NULL until
- *	    the first access that was handed to a worker
+ *	    the first prefetch, or access that was handed to a worker
  *
  * The fields are constant after the open, @resident excepted.
  */
@@ -375,7 +375,12 @@ struct umem_worker {
 	bool			stop;
 };
 
-/** umem_worker_init - a worker that is in no mm yet. Any context. */
+/**
+ * umem_worker_init - a worker that is in no mm yet
+ * @w: the worker
+ *
+ * Context: any.
+ */
 void umem_worker_init(struct umem_worker *w);
 
 /**
@@ -392,7 +397,12 @@ void umem_worker_init(struct umem_worker *w);
  */
 int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm);
 
-/** umem_worker_leave - end the stay. May sleep (last user of the mm). */
+/**
+ * umem_worker_leave - end the stay
+ * @w: the worker, inside
+ *
+ * Context: may sleep (last user of the mm).
+ */
 void umem_worker_leave(struct umem_worker *w);
 
 /**
@@ -414,7 +424,12 @@ void umem_worker_interrupt(struct umem_worker *w);
  */
 void umem_worker_break(struct umem_worker *w);
 
-/** umem_worker_resume - allow stays again after umem_worker_interrupt(). */
+/**
+ * umem_worker_resume - allow stays again after umem_worker_interrupt()
+ * @w: the worker
+ *
+ * Context: any.
+ */
 void umem_worker_resume(struct umem_worker *w);
 
 #endif /* UMEM_H */

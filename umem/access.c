@@ -25,7 +25,7 @@ static int copy_user(struct umem *umem, size_t off, void *buf, size_t len,
 
 	if (!umem_on_owner(umem))
 		return -EAGAIN;
-	umem_visit_begin(umem, &visit);
+	umem_visit_begin_access(umem, &visit);
 	if (dir == TO_USER)
 		left = copy_to_user(user, buf, len);
 	else

@@ -12,7 +12,6 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "compat.h"
 #include "private.h"
 
 /* Lost races against the owner before a _nowait caller is sent to a worker. */
@@ -78,7 +77,7 @@ static int atomic_user(struct umem *umem, size_t off, enum umem_atomic_op op,
 
 	if (!umem_on_owner(umem))
 		return -EAGAIN;
-	umem_visit_begin(umem, &visit);
+	umem_visit_begin_access(umem, &visit);
 	do {
 		if (fatal_signal_pending(current))
 			return -EFAULT;

@@ -140,7 +140,7 @@ int umem_dmabuf_atomic(const struct umem *umem, size_t off,
 	return 0;
 }
 
-static int __init umem_dmabuf_init(void)
+int __init umem_dmabuf_init(void)
 {
 	const struct platform_device_info info = {
 		.name = "ib_umem",
@@ -152,10 +152,7 @@ static int __init umem_dmabuf_init(void)
 	return PTR_ERR_OR_ZERO(anchor);
 }
 
-static void __exit umem_dmabuf_exit(void)
+void umem_dmabuf_exit(void)
 {
 	platform_device_unregister(anchor);
 }
-
-module_init(umem_dmabuf_init);
-module_exit(umem_dmabuf_exit);

@@ -6,9 +6,8 @@
  * The other is then reached the usual ways.
  */
 #include <linux/export.h>
-#include <linux/highmem.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
-#include <linux/uaccess.h>
 
 #include "private.h"
 

@@ -33,7 +33,7 @@ static int fetch_chunk(struct umem *umem, size_t off, size_t len,
 	enum umem_dir dir = how == UMEM_FETCH_WRITE ? TO_USER : FROM_USER;
 	struct umem_visit visit;
 
-	umem_visit_start(umem, &visit);
+	umem_visit_begin(umem, &visit);
 	if (fault_in(umem->addr + off, len, how))
 		return -EFAULT;
 	umem_visit_end(umem, &visit, off, len, dir);

@@ -39,6 +39,8 @@ struct page *umem_pinned_page(const struct umem *umem, size_t off);
 
 /* dmabuf.c: any context; the caller has done umem_check(). */
 #if IS_ENABLED(CONFIG_DMA_SHARED_BUFFER)
+int umem_dmabuf_init(void);
+void umem_dmabuf_exit(void);
 int umem_dmabuf_map(struct umem *umem, int fd);
 void umem_dmabuf_unmap(struct umem *umem);
 void umem_dmabuf_copy(const struct umem *umem, size_t off, void *buf,
@@ -46,6 +48,15 @@ void umem_dmabuf_copy(const struct umem *umem, size_t off, void *buf,
 int umem_dmabuf_atomic(const struct umem *umem, size_t off,
 		       enum umem_atomic_op op, u64 a, u64 b, u64 *old);
 #else
+static inline int umem_dmabuf_init(void)
+{
+	return 0;
+}
+
+static inline void umem_dmabuf_exit(void)
+{
+}
+
 static inline int umem_dmabuf_map(struct umem *umem, int fd)
 {
 	return -EOPNOTSUPP;
@@ -86,8 +97,8 @@ struct umem_visit {
 
 /* resident.c; a kernel without notifiers knows of no page where it is. */
 #if IS_ENABLED(CONFIG_MMU_NOTIFIER)
-void umem_visit_start(struct umem *umem, struct umem_visit *visit);
 void umem_visit_begin(struct umem *umem, struct umem_visit *visit);
+void umem_visit_begin_access(struct umem *umem, struct umem_visit *visit);
 void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 		    size_t off, size_t len, enum umem_dir dir);
 int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
@@ -102,11 +113,12 @@ unsigned long umem_resident_count(const struct umem *umem);
 u64 umem_resident_lost(const struct umem *umem);
 void umem_resident_free(struct umem *umem);
 #else
-static inline void umem_visit_start(struct umem *umem, struct umem_visit *visit)
+static inline void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
 {
 }
 
-static inline void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
+static inline void umem_visit_begin_access(struct umem *umem,
+					   struct umem_visit *visit)
 {
 }
 

@@ -27,7 +27,6 @@
  * The notes are a table with one place for each page number modulo its size: a
  * bounded amount of memory, which grows while pages drive each other out.
  */
-#include <linux/highmem.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -278,7 +277,7 @@ static struct umem_resident *provide(struct umem *umem)
  * To be called before pages are touched that are to be noted; @visit is what
  * umem_visit_end() needs of it.
  */
-void umem_visit_start(struct umem *umem, struct umem_visit *visit)
+void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
 {
 	visit->resident = provide(umem);
 	if (visit->resident)
@@ -289,11 +288,11 @@ void umem_visit_start(struct umem *umem, struct umem_visit *visit)
  * The same before an access, which only a worker's leaves notes: anybody else's
  * was not handed over, so the next one will not be, either.
  */
-void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
+void umem_visit_begin_access(struct umem *umem, struct umem_visit *visit)
 {
 	visit->resident = NULL;
 	if (current->flags & PF_KTHREAD)
-		umem_visit_start(umem, visit);
+		umem_visit_begin(umem, visit);
 }
 
 /*

@@ -201,5 +201,18 @@ u64 umem_lost_pages(const struct umem *umem)
 }
 EXPORT_SYMBOL_GPL(umem_lost_pages);
 
+static int __init umem_init(void)
+{
+	return umem_dmabuf_init();
+}
+
+static void __exit umem_exit(void)
+{
+	umem_dmabuf_exit();
+}
+
+module_init(umem_init);
+module_exit(umem_exit);
+
 MODULE_DESCRIPTION("User memory for RDMA drivers, pinned or not");
 MODULE_LICENSE("Dual BSD/GPL");
