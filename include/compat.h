@@ -17,27 +17,27 @@
 
 /* reg_user_mr is told of a DMA handle, which no one without DMA supports. */
 #ifdef HAVE_REG_MR_DMAH
-#define URXE_DMAH_ARG	struct ib_dmah *dmah,
+#define COMPAT_DMAH_ARG	struct ib_dmah *dmah,
 #define URXE_NO_DMAH	NULL,
 #else
-#define URXE_DMAH_ARG
+#define COMPAT_DMAH_ARG
 #define URXE_NO_DMAH
 #endif
 
 /* What create_cq is given besides the attributes, and the udata in it. */
 #ifdef HAVE_CREATE_CQ_ATTRS
-#define URXE_CQ_ATTRS	struct uverbs_attr_bundle
+#define COMPAT_CQ_ATTRS	struct uverbs_attr_bundle
 #define URXE_CQ_UDATA(attrs)	((attrs) ? &(attrs)->driver_udata : NULL)
 #else
-#define URXE_CQ_ATTRS	struct ib_udata
+#define COMPAT_CQ_ATTRS	struct ib_udata
 #define URXE_CQ_UDATA(attrs)	(attrs)
 #endif
 
 /* The kernel's own CQs can't be resized any more, and the number is unsigned. */
 #ifdef HAVE_RESIZE_USER_CQ
-#define URXE_CQE_NUM	unsigned int
+#define COMPAT_CQE_NUM	unsigned int
 #else
-#define URXE_CQE_NUM	int
+#define COMPAT_CQE_NUM	int
 #define resize_user_cq	resize_cq
 #endif
 
@@ -138,10 +138,10 @@ struct compat_flush_wr {
 
 /* 6.15: whether FLUSH and ATOMIC WRITE page on demand can be told. */
 #ifdef HAVE_ODP_ATOMIC_WRITE
-#define URXE_ODP_EXTENDED	(IB_ODP_SUPPORT_FLUSH |			\
+#define COMPAT_ODP_EXTENDED	(IB_ODP_SUPPORT_FLUSH |			\
 				 IB_ODP_SUPPORT_ATOMIC_WRITE)
 #else
-#define URXE_ODP_EXTENDED	0
+#define COMPAT_ODP_EXTENDED	0
 #endif
 
 /* 6.13: a timer's function is set with the timer. */

@@ -11,17 +11,6 @@
 
 #define URXE_DEFAULT_TTL	64
 
-static const struct in6_addr *gid_addr(const union ib_gid *gid)
-{
-	return (const struct in6_addr *)gid->raw;
-}
-
-/* A GID that is an IPv4 address ends with it. */
-static __be32 gid_addr4(const union ib_gid *gid)
-{
-	return gid_addr(gid)->s6_addr32[3];
-}
-
 static void av_init4(struct urxe_av *av, const union ib_gid *sgid,
 		     const union ib_gid *dgid)
 {

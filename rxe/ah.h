@@ -81,6 +81,17 @@ struct urxe_dest {
 	u32			qkey;
 };
 
+static inline const struct in6_addr *gid_addr(const union ib_gid *gid)
+{
+	return (const struct in6_addr *)gid->raw;
+}
+
+/* A GID that is an IPv4 address ends with it. */
+static inline __be32 gid_addr4(const union ib_gid *gid)
+{
+	return gid_addr(gid)->s6_addr32[3];
+}
+
 static inline bool urxe_av_is_multicast(const struct urxe_av *av)
 {
 	return av->family == AF_INET ? ipv4_is_multicast(av->d4) :

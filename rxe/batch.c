@@ -151,7 +151,7 @@ static void to_wire(struct urxe_batch *batch, struct sk_buff *skb)
 	skb->priority = rt_tos2priority(batch->qp->path.av.tclass);
 	err = xmit(dev->ns->net, skb);
 	if (net_xmit_eval(err))
-		urxe_count(dev, URXE_CNT_SEND_ERR);
+		urxe_count_add(dev, URXE_CNT_SEND_ERR, batch->count);
 }
 
 static void to_peer(struct urxe_batch *batch, struct sk_buff *skb)

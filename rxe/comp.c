@@ -252,7 +252,7 @@ static u32 response_len(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
 static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 			 const struct urxe_pkt *pkt, struct urxe_ctx *ctx)
 {
-	u32 nth = (pkt->psn - wqe->first_psn) & URXE_PSN_MASK;
+	u32 nth = psn_dist(pkt->psn, wqe->first_psn);
 	u32 off = nth * qp->mtu;
 	int err = 0;
 

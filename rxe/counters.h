@@ -43,7 +43,7 @@ enum urxe_counter {
 	URXE_CNT_REFUSED,		/* same host: sent again with its bytes */
 	URXE_CNT_CQE,
 	URXE_CNT_CQ_EVENT,
-	URXE_CNT_SEND_ERR,		/* the stack would not take a batch */
+	URXE_CNT_SEND_ERR,		/* packets that the stack would not take */
 	URXE_CNT_DROP_ICRC,		/* drops, by reason */
 	URXE_CNT_DROP_MALFORMED,
 	URXE_CNT_DROP_NO_QP,

@@ -40,7 +40,7 @@ static void to_user(struct ib_uverbs_wc *uwc, const struct ib_wc *wc)
 	};
 }
 
-/* Return: what to tell the consumer of, if it waits for such a completion. */
+/* Is the consumer to be told of it? Then the CQ is armed no more. */
 static bool take_arm(struct urxe_cq *cq, bool solicited)
 {
 	lockdep_assert_held(&cq->lock);
@@ -108,15 +108,13 @@ bool urxe_cq_post(struct urxe_cq *cq, const struct ib_wc *wc, bool solicited)
 static int make_ring(struct urxe_ring *ring, u32 cqe, struct ib_udata *udata,
 		     struct mminfo *mi)
 {
-	struct urxe_ucontext *uctx;
 	int err;
 
 	err = urxe_ring_alloc(ring, cqe, udata ? sizeof(struct ib_uverbs_wc) :
 						 sizeof(struct ib_wc));
 	if (err || !udata)
 		return err;
-	uctx = rdma_udata_to_drv_context(udata, struct urxe_ucontext, ibuc);
-	err = urxe_ring_publish(ring, &uctx->ibuc, mi);
+	err = urxe_ring_publish(ring, &urxe_ucontext_of(udata)->ibuc, mi);
 	if (err)
 		goto free_ring;
 	err = ib_copy_to_udata(udata, mi, sizeof(*mi));
@@ -130,7 +128,7 @@ free_ring:
 }
 
 int urxe_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
-		   URXE_CQ_ATTRS *attrs)
+		   COMPAT_CQ_ATTRS *attrs)
 {
 	struct ib_udata *udata = URXE_CQ_UDATA(attrs);
 	struct urxe_cq *cq = to_ucq(ibcq);
@@ -168,7 +166,7 @@ static int swap_ring(struct urxe_cq *cq, struct urxe_ring *new)
 	return 0;
 }
 
-int urxe_resize_cq(struct ib_cq *ibcq, URXE_CQE_NUM cqe,
+int urxe_resize_cq(struct ib_cq *ibcq, COMPAT_CQE_NUM cqe,
 		   struct ib_udata *udata)
 {
 	struct urxe_cq *cq = to_ucq(ibcq);

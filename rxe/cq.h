@@ -52,8 +52,8 @@ bool urxe_cq_post(struct urxe_cq *cq, const struct ib_wc *wc, bool solicited);
 
 /* Hooks for the core. */
 int urxe_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
-		   URXE_CQ_ATTRS *attrs);
-int urxe_resize_cq(struct ib_cq *ibcq, URXE_CQE_NUM cqe,
+		   COMPAT_CQ_ATTRS *attrs);
+int urxe_resize_cq(struct ib_cq *ibcq, COMPAT_CQE_NUM cqe,
 		   struct ib_udata *udata);
 int urxe_destroy_cq(struct ib_cq *ibcq, struct ib_udata *udata);
 int urxe_poll_cq(struct ib_cq *ibcq, int num_entries, struct ib_wc *wc);

@@ -84,43 +84,24 @@ static void fill_limits(struct ib_device_attr *attr)
 	attr->max_res_rd_atom = URXE_MAX_RES_RD_ATOMIC;
 	attr->max_fast_reg_page_list_len = URXE_MAX_FRMR_PAGES;
 	attr->max_pkeys = URXE_PKEY_TBL_LEN;
-}
-
-/* Object kinds that a link has only if there are functions for them. */
-static void fill_optional(struct ib_device_attr *attr,
-			  const struct ib_device_ops *ops)
-{
-	if (ops->create_srq) {
-		attr->device_cap_flags |= IB_DEVICE_SRQ_RESIZE;
-		attr->max_srq = URXE_MAX_SRQ;
-		attr->max_srq_wr = URXE_MAX_SRQ_WR;
-		attr->max_srq_sge = URXE_MAX_SGE;
-	}
-	if (ops->alloc_mw) {
-		attr->device_cap_flags |= IB_DEVICE_MEM_WINDOW |
-					  IB_DEVICE_MEM_WINDOW_TYPE_2B;
-		attr->max_mw = URXE_MAX_MW;
-	}
-	if (ops->attach_mcast) {
-		attr->max_mcast_grp = URXE_MAX_MCAST_ATTACH;
-		attr->max_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
-		attr->max_total_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
-	}
+	attr->max_srq = URXE_MAX_SRQ;
+	attr->max_srq_wr = URXE_MAX_SRQ_WR;
+	attr->max_srq_sge = URXE_MAX_SGE;
+	attr->max_mw = URXE_MAX_MW;
+	attr->max_mcast_grp = URXE_MAX_MCAST_ATTACH;
+	attr->max_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
+	attr->max_total_mcast_qp_attach = URXE_MAX_MCAST_ATTACH;
 }
 
 /* Every operation of every transport pages on demand: what we do, we do so. */
-static void fill_odp(struct ib_device_attr *attr,
-		     const struct ib_device_ops *ops)
+static void fill_odp(struct ib_odp_caps *caps)
 {
-	struct ib_odp_caps *caps = &attr->odp_caps;
-	u32 ud = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV;
-	u32 uc, rc;
+	const u32 ud = IB_ODP_SUPPORT_SEND | IB_ODP_SUPPORT_RECV |
+		       IB_ODP_SUPPORT_SRQ_RECV;
+	const u32 uc = ud | IB_ODP_SUPPORT_WRITE;
+	const u32 rc = uc | IB_ODP_SUPPORT_READ | IB_ODP_SUPPORT_ATOMIC |
+		       COMPAT_ODP_EXTENDED;
 
-	if (ops->create_srq)
-		ud |= IB_ODP_SUPPORT_SRQ_RECV;
-	uc = ud | IB_ODP_SUPPORT_WRITE;
-	rc = uc | IB_ODP_SUPPORT_READ | IB_ODP_SUPPORT_ATOMIC |
-	     URXE_ODP_EXTENDED;
 	caps->general_caps = IB_ODP_SUPPORT | IB_ODP_SUPPORT_IMPLICIT;
 	caps->per_transport_caps.rc_odp_caps = rc;
 	caps->per_transport_caps.uc_odp_caps = uc;
@@ -142,15 +123,17 @@ int urxe_query_device(struct ib_device *ibdev, struct ib_device_attr *attr,
 				 IB_DEVICE_PORT_ACTIVE_EVENT |
 				 IB_DEVICE_SYS_IMAGE_GUID |
 				 IB_DEVICE_RC_RNR_NAK_GEN |
+				 IB_DEVICE_SRQ_RESIZE |
+				 IB_DEVICE_MEM_WINDOW |
+				 IB_DEVICE_MEM_WINDOW_TYPE_2B |
 				 IB_DEVICE_MEM_MGT_EXTENSIONS |
 				 IB_DEVICE_ATOMIC_WRITE |
 				 IB_DEVICE_FLUSH_GLOBAL;
 	attr->kernel_cap_flags = IBK_ALLOW_USER_UNREG | IBK_ON_DEMAND_PAGING;
 	attr->atomic_cap = IB_ATOMIC_GLOB;
-	attr->local_ca_ack_delay = 15;
+	attr->local_ca_ack_delay = URXE_ACK_DELAY;
 	fill_limits(attr);
-	fill_optional(attr, &ibdev->ops);
-	fill_odp(attr, &ibdev->ops);
+	fill_odp(&attr->odp_caps);
 	return 0;
 }
 

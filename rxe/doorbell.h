@@ -35,8 +35,8 @@ struct urxe_doorbell {
  * posts and posts to an RC peer is not slowed down: a worker sends, on another
  * processor where there is one, and what is posted meanwhile goes into one batch. Not
  * where the bytes are only referred to, since nobody but the caller reaches his memory
- * without a detour; nor where nothing is acknowledged, and only the time that sending
- * takes keeps a consumer from sending more than there is room for.
+ * without a detour; nor for UC and UD, where nothing is acknowledged, and the time that
+ * sending takes is all that slows down a consumer.
  * Context: any.
  */
 void urxe_doorbell_ring(struct urxe_qp *qp);

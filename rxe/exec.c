@@ -7,7 +7,6 @@
 #include "mr.h"
 #include "opcode.h"
 #include "qp.h"
-#include "ref.h"
 #include "resp.h"
 #include "srq.h"
 

@@ -19,17 +19,19 @@
 /* Used with bottom halves off. */
 static DEFINE_PER_CPU(struct page_frag, spare);
 
+static void drop(struct page_frag *frag)
+{
+	if (frag->page)
+		put_page(frag->page);
+	*frag = (struct page_frag){};
+}
+
 void urxe_frags_exit(void)
 {
 	int cpu;
 
-	for_each_possible_cpu(cpu) {
-		struct page_frag *frag = per_cpu_ptr(&spare, cpu);
-
-		if (frag->page)
-			put_page(frag->page);
-		frag->page = NULL;
-	}
+	for_each_possible_cpu(cpu)
+		drop(per_cpu_ptr(&spare, cpu));
 }
 
 static bool has_room(struct page_frag *frag, u32 len)
@@ -39,13 +41,6 @@ static bool has_room(struct page_frag *frag, u32 len)
 	if (page_ref_count(frag->page) == 1)
 		frag->offset = 0;
 	return len <= frag->size - frag->offset;
-}
-
-static void drop(struct page_frag *frag)
-{
-	if (frag->page)
-		put_page(frag->page);
-	*frag = (struct page_frag){};
 }
 
 static void take_spare(struct page_frag *frag)

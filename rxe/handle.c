@@ -13,17 +13,11 @@
 
 static DEFINE_XARRAY_ALLOC(handles);
 /* Guarded by the lock of @handles. */
-static u32 next_qpn;
+static u32 next_qpn = URXE_MIN_QPN;
 
 /* Handles alive: the module's code is needed until there is none. */
 static atomic_t alive;
 static DECLARE_WAIT_QUEUE_HEAD(none_alive);
-
-int urxe_handles_init(void)
-{
-	next_qpn = URXE_MIN_QPN;
-	return 0;
-}
 
 void urxe_handles_exit(void)
 {
@@ -158,9 +152,9 @@ struct urxe_qp *urxe_qp_get_gsi(struct urxe_dev *dev)
 }
 
 /*
- * An skb has one word for us: the handle, and in its lowest bit the side. What has been
- * charged for it stands where a key of time stamps would, which it never asks for: the
- * stack may change @truesize of what has no socket.
+ * An skb has one word for us: the handle, and in its lowest bit the side. The bytes
+ * charged are kept in @tskey, which only time stamps use, and we ask for none: @truesize
+ * is the stack's to change where there is no socket.
  */
 #define SIDE_BIT	1UL
 

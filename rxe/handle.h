@@ -47,7 +47,6 @@ struct urxe_handle {
 	bool		tx_wait[URXE_SIDES];
 };
 
-int urxe_handles_init(void);
 
 /* Waits until the last skb that names a handle has been freed. May sleep. */
 void urxe_handles_exit(void);

@@ -9,7 +9,6 @@
 #include <linux/build_bug.h>
 #include <linux/types.h>
 
-#define URXE_UDP_PORT	4791	/* ROCE_V2_UDP_DPORT */
 #define URXE_ICRC_LEN	4
 
 /* Base transport header, first in every packet. */

@@ -27,12 +27,13 @@
 
 #include "intake.h"
 #include "link.h"
+#include "pkt.h"
 #include "rx.h"
 
 /* What we look at to know whose a packet is. */
 struct peek {
 	struct udphdr	udp;
-	__be32		bth[3];
+	struct urxe_bth	bth;
 };
 
 /* Return: the destination QP's number; 0, which is nobody's, for what isn't RoCE. */
@@ -45,7 +46,7 @@ static u32 peek_qpn(const struct sk_buff *skb)
 				  &buf);
 	if (!peek || peek->udp.dest != htons(ROCE_V2_UDP_DPORT))
 		return 0;
-	return be32_to_cpu(peek->bth[1]) & 0xffffff;
+	return ntohl(peek->bth.qpn) & BTH_24BITS;
 }
 
 /* What IPsec has to say is asked by UDP for its sockets, and so by us. */
@@ -74,10 +75,13 @@ static void give(struct net *net, struct sk_buff *skb)
 }
 
 /* QP 1 has every device: who has the address gets the packet. */
-static bool is_our_address(struct net *net, const union ib_gid *dgid)
+static bool is_our_address(struct net *net, const struct sk_buff *skb)
 {
-	struct urxe_dev *dev = urxe_link_of_address(net, dgid);
+	struct urxe_dev *dev;
+	union ib_gid dgid;
 
+	urxe_skb_dgid(skb, &dgid);
+	dev = urxe_link_of_address(net, &dgid);
 	if (!dev)
 		return false;
 	ib_device_put(&dev->ibdev);
@@ -93,15 +97,14 @@ static void give_copy(struct net *net, struct sk_buff *skb)
 		give(net, copy);
 }
 
-static unsigned int take(struct net *net, struct sk_buff *skb,
-			 const union ib_gid *dgid)
+static unsigned int take(struct net *net, struct sk_buff *skb)
 {
 	u32 qpn = peek_qpn(skb);
 
 	if (qpn == IB_MULTICAST_QPN)
 		give_copy(net, skb);
 	if (qpn < URXE_MIN_QPN || qpn > URXE_MAX_QPN)
-		if (qpn != URXE_GSI_QPN || !is_our_address(net, dgid))
+		if (qpn != URXE_GSI_QPN || !is_our_address(net, skb))
 			return NF_ACCEPT;
 	give(net, skb);
 	return NF_STOLEN;
@@ -111,24 +114,18 @@ static unsigned int hook4(void *priv, struct sk_buff *skb,
 			  const struct nf_hook_state *state)
 {
 	const struct iphdr *iph = ip_hdr(skb);
-	union ib_gid dgid;
 
 	if (iph->protocol != IPPROTO_UDP || ip_is_fragment(iph))
 		return NF_ACCEPT;
-	ipv6_addr_set_v4mapped(iph->daddr, (struct in6_addr *)dgid.raw);
-	return take(state->net, skb, &dgid);
+	return take(state->net, skb);
 }
 
 static unsigned int hook6(void *priv, struct sk_buff *skb,
 			  const struct nf_hook_state *state)
 {
-	const struct ipv6hdr *iph = ipv6_hdr(skb);
-	union ib_gid dgid;
-
-	if (iph->nexthdr != IPPROTO_UDP)
+	if (ipv6_hdr(skb)->nexthdr != IPPROTO_UDP)
 		return NF_ACCEPT;
-	memcpy(dgid.raw, &iph->daddr, sizeof(dgid));
-	return take(state->net, skb, &dgid);
+	return take(state->net, skb);
 }
 
 static const struct nf_hook_ops hooks[] = {

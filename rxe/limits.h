@@ -24,6 +24,7 @@
 #define URXE_MAX_MCAST_ATTACH	8192	/* QPs in groups, whatever groups */
 #define URXE_MAX_FRMR_PAGES	512
 #define URXE_MAX_MSG		(1U << 31)
+#define URXE_ACK_DELAY		15	/* 4.096 us * 2^15: what a busy host may take */
 #define URXE_MAX_MTU		4096	/* payload bytes of a packet */
 
 /* Wire numbers: 24 bits; rdma_rxe has those below 2^20, see intake.c. */

@@ -30,9 +30,6 @@ static int __init urxe_init(void)
 	err = urxe_streams_init();
 	if (err)
 		goto exit_icrc;
-	err = urxe_handles_init();
-	if (err)
-		goto exit_streams;
 	err = urxe_ns_init();
 	if (err)
 		goto exit_handles;
@@ -55,7 +52,6 @@ exit_ns:
 	urxe_ns_exit();
 exit_handles:
 	urxe_handles_exit();
-exit_streams:
 	urxe_streams_exit();
 exit_icrc:
 	urxe_icrc_exit();

@@ -59,16 +59,6 @@ static DEFINE_HASHTABLE(groups, 8);
 
 /* --- joining ------------------------------------------------------------ */
 
-static const struct in6_addr *group_addr(const struct group *group)
-{
-	return (const struct in6_addr *)group->gid.raw;
-}
-
-static __be32 group_addr4(const struct group *group)
-{
-	return group_addr(group)->s6_addr32[3];
-}
-
 static int join4(struct group *group)
 {
 	struct in_device *in_dev = __in_dev_get_rtnl(group->ndev);
@@ -77,7 +67,7 @@ static int join4(struct group *group)
 		return -ENODEV;
 	in_dev_hold(in_dev);
 	group->in_dev = in_dev;
-	ip_mc_inc_group(in_dev, group_addr4(group));
+	ip_mc_inc_group(in_dev, gid_addr4(&group->gid));
 	return 0;
 }
 
@@ -90,7 +80,7 @@ static bool is_joined4(const struct group *group)
 static void leave4(struct group *group)
 {
 	if (is_joined4(group))
-		ip_mc_dec_group(group->in_dev, group_addr4(group));
+		ip_mc_dec_group(group->in_dev, gid_addr4(&group->gid));
 	in_dev_put(group->in_dev);
 }
 
@@ -102,7 +92,7 @@ static int join6(struct group *group)
 
 	if (!idev)
 		return -ENODEV;
-	err = ipv6_dev_mc_inc(group->ndev, group_addr(group));
+	err = ipv6_dev_mc_inc(group->ndev, gid_addr(&group->gid));
 	if (err) {
 		in6_dev_put(idev);
 		return err;
@@ -124,7 +114,7 @@ static void forget6(struct inet6_dev *idev)
 static void leave6(struct group *group)
 {
 	if (is_joined6(group))
-		ipv6_dev_mc_dec(group->ndev, group_addr(group));
+		ipv6_dev_mc_dec(group->ndev, gid_addr(&group->gid));
 	forget6(group->idev);
 }
 #else
@@ -149,7 +139,7 @@ static void leave6(struct group *group)
 
 static int join(struct group *group)
 {
-	return ipv6_addr_v4mapped(group_addr(group)) ? join4(group) :
+	return ipv6_addr_v4mapped(gid_addr(&group->gid)) ? join4(group) :
 						       join6(group);
 }
 

@@ -7,7 +7,6 @@
  * one. So our exit hook, which runs after the NICs have left and before the UDP
  * stack does, ends the rest and waits.
  */
-#include <linux/net.h>
 #include <net/netns/generic.h>
 
 #include "intake.h"
@@ -19,43 +18,12 @@ static DEFINE_MUTEX(urxe_ns_lock);
 static LIST_HEAD(urxe_open);
 static unsigned int urxe_net_id;
 
-static struct socket *make_sock(struct net *net, int family)
-{
-	struct socket *sock;
-	int err = sock_create_kern(net, family, SOCK_DGRAM, IPPROTO_UDP, &sock);
-
-	return err ? ERR_PTR(err) : sock;
-}
-
-static int open_sockets(struct urxe_ns *ns)
-{
-	ns->sock4 = make_sock(ns->net, AF_INET);
-	if (IS_ERR(ns->sock4))
-		return PTR_ERR(ns->sock4);
-	ns->sock6 = make_sock(ns->net, AF_INET6);
-	if (IS_ERR(ns->sock6))
-		ns->sock6 = NULL;
-	return 0;
-}
-
-static void close_sockets(struct urxe_ns *ns)
-{
-	if (ns->sock6)
-		sock_release(ns->sock6);
-	sock_release(ns->sock4);
-}
-
 static int open_ns(struct urxe_ns *ns)
 {
-	int err = open_sockets(ns);
+	int err = urxe_intake_open(ns->net);
 
 	if (err)
 		return err;
-	err = urxe_intake_open(ns->net);
-	if (err) {
-		close_sockets(ns);
-		return err;
-	}
 	urxe_listen_open(&ns->listen, ns->net);
 	list_add(&ns->entry, &urxe_open);
 	return 0;
@@ -66,7 +34,6 @@ static void close_ns(struct urxe_ns *ns)
 	list_del(&ns->entry);
 	urxe_listen_close(&ns->listen);
 	urxe_intake_close(ns->net);
-	close_sockets(ns);
 }
 
 void urxe_ns_relisten(void)

@@ -13,20 +13,12 @@
  * struct urxe_ns - what the links of one namespace share
  * @net: the namespace; not held: it waits for its links before it goes
  * @users: links; guarded by urxe_ns_lock
- * @sock4: to send with; never NULL while there are users. Not bound: what comes
- *	   in is taken by intake.c
- * @sock6: likewise; NULL when IPv6 is not there
- *
  * @listen: keeps the port for us; guarded by urxe_ns_lock
  * @entry: in the list of those with users; guarded by urxe_ns_lock
- *
- * The sockets are constant while there are users.
  */
 struct urxe_ns {
 	struct net		*net;
 	unsigned int		users;
-	struct socket		*sock4;
-	struct socket		*sock6;
 	struct urxe_listen	listen;
 	struct list_head	entry;
 };

@@ -84,7 +84,7 @@ enum urxe_trait {
 
 /**
  * struct urxe_opcode - one opcode of the wire
- * @name: as tracing and the tests print it
+ * @name: for the tests
  * @traits: enum urxe_trait
  * @hdr_len: BTH and extended headers, bytes
  */

@@ -10,6 +10,7 @@
 #include <net/ip6_route.h>
 #include <net/ipv6.h>
 #include <net/route.h>
+#include <rdma/ib_pack.h>
 
 #include "hdr.h"
 #include "ns.h"
@@ -46,7 +47,7 @@ static struct dst_entry *route4(struct urxe_dev *dev, struct urxe_path *path)
 		return &rt->dst;
 	flowi4_init_output(&fl, av->oif, 0, av->tclass & INET_DSCP_MASK,
 			   RT_SCOPE_UNIVERSE, IPPROTO_UDP, FLOWI_FLAG_ANYSRC,
-			   av->d4, av->s4, htons(URXE_UDP_PORT),
+			   av->d4, av->s4, htons(ROCE_V2_UDP_DPORT),
 			   htons(path->sport), GLOBAL_ROOT_UID);
 	rt = ip_route_output_flow(dev->ns->net, &fl, NULL);
 	if (IS_ERR(rt))
@@ -64,7 +65,7 @@ static struct dst_entry *route6(struct urxe_dev *dev, struct urxe_path *path)
 		.flowi6_proto = IPPROTO_UDP,
 		.daddr = av->d6,
 		.saddr = av->s6,
-		.fl6_dport = htons(URXE_UDP_PORT),
+		.fl6_dport = htons(ROCE_V2_UDP_DPORT),
 		.fl6_sport = htons(path->sport),
 	};
 	struct dst_entry *dst;
@@ -73,10 +74,10 @@ static struct dst_entry *route6(struct urxe_dev *dev, struct urxe_path *path)
 	dst = dst_cache_get_ip6(&path->cache, &saddr);
 	if (dst)
 		return dst;
-	if (!dev->ns->sock6)
+	if (!ipv6_mod_enabled())
 		return NULL;
 	fl.flowlabel = ip6_make_flowinfo(av->tclass, htonl(av->flow_label));
-	dst = ip6_dst_lookup_flow(dev->ns->net, dev->ns->sock6->sk, &fl, NULL);
+	dst = ip6_dst_lookup_flow(dev->ns->net, NULL, &fl, NULL);
 	if (IS_ERR(dst))
 		return NULL;
 	dst_cache_set_ip6(&path->cache, dst, &av->s6);
@@ -174,7 +175,7 @@ void urxe_path_push_headers(const struct urxe_path *path, struct sk_buff *skb,
 	skb_reset_transport_header(skb);
 	*udp = (struct udphdr){
 		.source = htons(path->sport),
-		.dest = htons(URXE_UDP_PORT),
+		.dest = htons(ROCE_V2_UDP_DPORT),
 	};
 	if (path->av.family == AF_INET)
 		push_ip4(&path->av, skb, ip_id);

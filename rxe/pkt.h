@@ -42,7 +42,7 @@ struct urxe_pkt {
 	u32		skip;
 	union {
 		struct urxe_bth	bth;
-		u8		hdr[URXE_MAX_HDR + 8];
+		u8		hdr[URXE_MAX_HDR];
 	};
 };
 

@@ -23,10 +23,16 @@ static inline __s32 psn_diff(__u32 a, __u32 b)
 	return (__s32)((a - b) << 8) >> 8;
 }
 
+/* How many numbers after @first @psn is, never a negative number. */
+static inline __u32 psn_dist(__u32 psn, __u32 first)
+{
+	return (psn - first) & URXE_PSN_MASK;
+}
+
 /* Is @psn one of the @n numbers from @first on? */
 static inline int psn_within(__u32 psn, __u32 first, __u32 n)
 {
-	return ((psn - first) & URXE_PSN_MASK) < n;
+	return psn_dist(psn, first) < n;
 }
 
 #endif /* URXE_PSN_H */

@@ -122,12 +122,11 @@ static int init_queues(struct urxe_qp *qp, struct ib_qp_cap *cap)
 
 static int publish(struct urxe_qp *qp, struct ib_udata *udata)
 {
-	struct urxe_ucontext *uuc = rdma_udata_to_drv_context(udata,
-						struct urxe_ucontext, ibuc);
+	struct urxe_ucontext *uuc = urxe_ucontext_of(udata);
 	struct rxe_create_qp_resp resp = {};
 	int err = 0;
 
-	if (!uuc || udata->outlen < sizeof(resp))
+	if (udata->outlen < sizeof(resp))
 		return -EINVAL;
 	if (qp->rq.ring.buf)
 		err = urxe_ring_publish(&qp->rq.ring, &uuc->ibuc,

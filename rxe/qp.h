@@ -30,7 +30,7 @@
  * @handle: what packets and skbs hold
  * @ref: the creator's, and one for each packet on its way to a queue
  * @gone: completed when @ref falls to 0
- * @mutex: one modify, query or destroy at a time
+ * @mutex: one modify or query at a time; the core keeps destroy apart
  * @service: OP_RC, OP_UC, OP_UD
  * @opcodes: OPC_RC, OPC_UC, OPC_UD: where the service's opcodes begin
  * @sq_sig_all: every send completes with a CQE

@@ -5,7 +5,6 @@
  * A change stops both sides first. So neither ever sees half of one, and the
  * attributes need no lock on the data path.
  */
-#include "counters.h"
 #include "hdr.h"
 #include "qp.h"
 #include "trace.h"

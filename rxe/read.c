@@ -214,7 +214,7 @@ void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	const struct urxe_reth *reth = pkt_ext(pkt);
 	u64 va = be64_to_cpu(reth->va);
 	u32 len = be32_to_cpu(reth->len);
-	u32 off = ((pkt->psn - res->first_psn) & URXE_PSN_MASK) * qp->mtu;
+	u32 off = psn_dist(pkt->psn, res->first_psn) * qp->mtu;
 
 	if (be32_to_cpu(reth->rkey) == res->rkey && off <= res->len &&
 	    va == res->va + off && len == res->len - off) {

@@ -76,7 +76,10 @@ int urxe_ref_move(const struct urxe_pkt *pkt, const struct urxe_sink *sink,
 	return err;
 }
 
-/* What is not charged here was charged when the sender's window let it through. */
+/*
+ * @skb's truesize stays: the inbox takes off what it has put on. How many bytes these
+ * can be is bounded by the sender's window.
+ */
 static void add_frag(struct sk_buff *skb, struct page_frag *frag, u32 len)
 {
 	get_page(frag->page);
@@ -111,8 +114,10 @@ static int fetch(struct ib_pd *from, struct sk_buff *skb, struct urxe_ref *ref,
 	for (done = 0; !err && done < ref->len; done += n) {
 		n = min_t(u32, ref->len - done, PAGE_SIZE);
 		if (skb_shinfo(skb)->nr_frags == MAX_SKB_FRAGS ||
-		    !urxe_frag_need(&frag, n, GFP_ATOMIC))
-			return URXE_NO_SOURCE;
+		    !urxe_frag_need(&frag, n, GFP_ATOMIC)) {
+			err = URXE_NO_SOURCE;
+			break;
+		}
 		n = min(ref->len - done, frag.size - frag.offset);
 		err = urxe_sg_read(from, ref->sge, ref->num_sge,
 				   ref->off + done,

@@ -111,7 +111,7 @@ static int check_region(u64 length, u64 iova, int access)
 }
 
 struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
-			       u64 iova, int access, URXE_DMAH_ARG
+			       u64 iova, int access, COMPAT_DMAH_ARG
 			       struct ib_udata *udata)
 {
 	int err = check_region(length, iova, access);
@@ -124,7 +124,7 @@ struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
 
 struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
 				      u64 length, u64 iova, int fd, int access,
-				      URXE_DMAH_ARG
+				      COMPAT_DMAH_ARG
 				      struct compat_dmabuf_attrs *attrs)
 {
 	int err = check_region(length, iova, access);

@@ -15,14 +15,14 @@ struct ib_mr *urxe_mr_finish(struct urxe_mr *mr);
 /* Hooks for the core. */
 struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access);
 struct ib_mr *urxe_reg_user_mr(struct ib_pd *ibpd, u64 start, u64 length,
-			       u64 iova, int access, URXE_DMAH_ARG
+			       u64 iova, int access, COMPAT_DMAH_ARG
 			       struct ib_udata *udata);
 struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 				 u64 length, u64 iova, int access,
 				 struct ib_pd *pd, struct ib_udata *udata);
 struct ib_mr *urxe_reg_user_mr_dmabuf(struct ib_pd *ibpd, u64 offset,
 				      u64 length, u64 iova, int fd, int access,
-				      URXE_DMAH_ARG
+				      COMPAT_DMAH_ARG
 				      struct compat_dmabuf_attrs *attrs);
 int urxe_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata);
 

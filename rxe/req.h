@@ -81,7 +81,7 @@ struct urxe_req {
 /* PSNs from the oldest unacknowledged one to @psn; the window is no wider. */
 static inline u32 req_dist(const struct urxe_req *req, u32 psn)
 {
-	return (psn - req->una_psn) & URXE_PSN_MASK;
+	return psn_dist(psn, req->una_psn);
 }
 
 /* The step of the SQ side; beginning and end, while nobody runs it. */

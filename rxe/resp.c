@@ -16,7 +16,6 @@
 #include "ref.h"
 #include "resp.h"
 #include "run.h"
-#include "srq.h"
 #include "ud.h"
 
 /* Packets taken in before an acknowledgment that is owed is sent. */

@@ -62,7 +62,7 @@ int urxe_ring_alloc(struct urxe_ring *ring, u32 elems, u32 elem_size);
 int urxe_ring_publish(struct urxe_ring *ring, struct ib_ucontext *uctx,
 		      struct mminfo *mi);
 
-/* Free it, at once or when the user's last mapping goes. */
+/* Free it. A user who has it mapped keeps the pages. */
 void urxe_ring_free(struct urxe_ring *ring);
 
 /**
@@ -102,6 +102,13 @@ static inline void urxe_ring_release(const struct urxe_ring *ring, u32 index)
 {
 	/* We are done with them before this. */
 	smp_store_release(&ring->buf->consumer_index, index & ring->mask);
+}
+
+/* Skip what is waiting. */
+static inline void urxe_ring_discard(struct urxe_ring *ring)
+{
+	ring->index = (ring->index + urxe_ring_pending(ring)) & ring->mask;
+	urxe_ring_release(ring, ring->index);
 }
 
 /* Completion rings: we produce, the user (or a kernel poller) consumes. */

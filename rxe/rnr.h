@@ -17,8 +17,8 @@ u64 urxe_rnr_ns(u8 code);
  * @min: the code of the least that may be asked for
  * @ns: what is wanted
  *
- * Return: that of the shortest wait that is neither; the longest there is, if none
- * is long enough.
+ * Return: that of the shortest wait that is not below @min's, and not shorter than @ns;
+ * that of the longest if there is none.
  */
 u8 urxe_rnr_code(u8 min, u64 ns);
 

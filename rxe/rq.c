@@ -150,13 +150,11 @@ int urxe_rq_swap(struct urxe_rq *rq, struct urxe_ring *ring)
 
 void urxe_rq_reset(struct urxe_rq *rq)
 {
-	struct urxe_ring *ring = &rq->ring;
 	unsigned long flags;
 
-	if (!ring->buf)
+	if (!rq->ring.buf)
 		return;
 	spin_lock_irqsave(&rq->lock, flags);
-	ring->index = (ring->index + urxe_ring_pending(ring)) & ring->mask;
-	urxe_ring_release(ring, ring->index);
+	urxe_ring_discard(&rq->ring);
 	spin_unlock_irqrestore(&rq->lock, flags);
 }

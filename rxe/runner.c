@@ -231,11 +231,10 @@ static void run_next(struct urxe_ctx *ctx)
 	while ((runner = ctx->next)) {
 		ctx->next = NULL;
 		aside = ctx->aside;
-		if (runner == aside)
-			;	/* come_back() sees to it */
-		else if (ctx->budget <= 0)
+		/* What is aside, come_back() sees to. */
+		if (runner != aside && ctx->budget <= 0)
 			defer(runner, ctx->mm);
-		else
+		else if (runner != aside)
 			try_run(runner, ctx);
 		if (ctx->aside == aside)
 			runner->put(runner);
@@ -373,6 +372,10 @@ int urxe_streams_init(void)
 {
 	const unsigned int flags = WQ_HIGHPRI | WQ_MEM_RECLAIM;
 	const int many = DIV_ROUND_UP(num_online_cpus(), 2);
+	static const char *const names[URXE_SIDES] = {
+		[URXE_SIDE_SQ] = "urxe-stream-sq",
+		[URXE_SIDE_RQ] = "urxe-stream-rq",
+	};
 	bool made;
 	int side;
 
@@ -380,8 +383,8 @@ int urxe_streams_init(void)
 				 flags | WQ_PERCPU | WQ_CPU_INTENSIVE, 1);
 	made = placed;
 	for (side = 0; side < URXE_SIDES; side++) {
-		streams[side] = alloc_workqueue("urxe-stream",
-						flags | WQ_UNBOUND, many);
+		streams[side] = alloc_workqueue("%s", flags | WQ_UNBOUND, many,
+						names[side]);
 		made &= !!streams[side];
 	}
 	if (made)

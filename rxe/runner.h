@@ -29,8 +29,10 @@ struct urxe_runner;
 /**
  * struct urxe_ctx - in what context a step runs, and what it wants
  * @may_sleep: in the worker, with @mm entered (if not NULL)
- * @claims: of a caller who would do himself what a worker has begun
- * @yields: of a worker of any kind, which leaves it to him, and may wait for a moment
+ * @claims: this caller wants the token though a worker has it, and may sleep until
+ *	    that lets go
+ * @yields: this is a worker of any kind: it lets a caller who claims the token have
+ *	    it, and may sleep for a moment
  * @budget: units of work (about one packet each) left in this turn; see
  *	    urxe_ctx_spent()
  * @mm: the caller's; or which the worker entered, or tried to and found dead
@@ -115,8 +117,8 @@ struct urxe_runner {
 /**
  * urxe_streams_init - make the stream workers
  *
- * They do what is much rather than urgent: at most as many at a time as leaves
- * processors to the programs, one QP after the other, a turn each. So what comes for
+ * They do what is much rather than urgent: for either side at most half as many at a
+ * time as there are processors, one QP after the other, a turn each. So what comes for
  * a QP meanwhile is done with at its next turn, all at once. None of them waits for a
  * page, nor for long for anything else.
  * What softirq hands over stays on its processor, once it has sent from there.

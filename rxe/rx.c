@@ -14,7 +14,6 @@
 #include "counters.h"
 #include "link.h"
 #include "mcast.h"
-#include "ns.h"
 #include "pkt.h"
 #include "qp.h"
 #include "ref.h"
@@ -90,8 +89,8 @@ static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
 
 /*
  * What arrives is delivered here and now, but for so much that another processor had
- * better do it while this one goes on receiving, or sending. Not where nothing but
- * that keeps a sender on this host from sending more than there is room for.
+ * better do it while this one goes on receiving, or sending. Not for UC and UD: that
+ * he delivers himself is all that slows down a sender on this host.
  */
 static void wake(struct urxe_qp *qp, bool request, u32 bytes)
 {

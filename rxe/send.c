@@ -67,7 +67,7 @@ struct piece {
 static struct piece pieces_at(const struct urxe_qp *qp,
 			      const struct urxe_wqe *wqe, u32 max)
 {
-	u32 index = (qp->req.send_psn - wqe->first_psn) & URXE_PSN_MASK;
+	u32 index = psn_dist(qp->req.send_psn, wqe->first_psn);
 	struct piece piece = {
 		.off = index * qp->mtu,
 		.packets = min(max, wqe->packets - index),

@@ -10,7 +10,6 @@
  * Before the peer asks again it has patience, and nothing is said: most pages come
  * in time.
  */
-#include "counters.h"
 #include "opcode.h"
 #include "pkt.h"
 #include "qp.h"

@@ -59,8 +59,7 @@ static bool size_ok(u32 wr)
 
 static int publish(struct urxe_srq *srq, struct ib_udata *udata)
 {
-	struct urxe_ucontext *uuc = rdma_udata_to_drv_context(udata,
-						struct urxe_ucontext, ibuc);
+	struct urxe_ucontext *uuc = urxe_ucontext_of(udata);
 	struct rxe_create_srq_resp resp = { .srq_num = srq->number };
 	int err;
 
@@ -126,8 +125,7 @@ int urxe_destroy_srq(struct ib_srq *ibsrq, struct ib_udata *udata)
 /* Let the user map the new ring, at the place that he said. */
 static int publish_resized(struct urxe_ring *ring, struct ib_udata *udata)
 {
-	struct urxe_ucontext *uuc = rdma_udata_to_drv_context(udata,
-						struct urxe_ucontext, ibuc);
+	struct urxe_ucontext *uuc = urxe_ucontext_of(udata);
 	struct rxe_modify_srq_cmd cmd;
 	struct mminfo mi = {};
 	int err;

@@ -2,7 +2,5 @@
 /*
  * The bodies of the tracepoints.
  */
-#include "counters.h"
-
 #define CREATE_TRACE_POINTS
 #include "trace.h"

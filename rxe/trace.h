@@ -11,6 +11,7 @@
 
 #include <linux/tracepoint.h>
 
+#include "counters.h"
 #include "qp.h"
 
 #define show_qp_state(state)						\

@@ -4,7 +4,7 @@
  *
  * Glossary
  *	link		one RDMA device on one netdev, made by `rdma link add`
- *	namespace	a network namespace that has links; owns the UDP sockets
+ *	namespace	a network namespace that has links
  *	SQ side		requester and completer of a QP: one runner
  *	RQ side		responder of a QP: the other runner
  *	batch		a run of packets of equal size that travels as one skb
@@ -125,12 +125,17 @@ struct urxe_pd {
 struct workqueue_struct *urxe_wq_create(const char *name,
 					unsigned int flags);
 
+/* Which process makes the call with this @udata; NULL: it is the kernel's own. */
+static inline struct urxe_ucontext *urxe_ucontext_of(struct ib_udata *udata)
+{
+	return rdma_udata_to_drv_context(udata, struct urxe_ucontext, ibuc);
+}
+
 /* Whose workers a QP uses that is made by a call with this @udata. */
 static inline struct workqueue_struct *urxe_wq_of(struct urxe_dev *dev,
 						  struct ib_udata *udata)
 {
-	struct urxe_ucontext *uuc = rdma_udata_to_drv_context(udata,
-						struct urxe_ucontext, ibuc);
+	struct urxe_ucontext *uuc = urxe_ucontext_of(udata);
 
 	return uuc ? uuc->wq : dev->wq;
 }
@@ -146,7 +151,7 @@ struct net_device *urxe_dev_get_netdev(struct urxe_dev *dev);
  * @name: of the RDMA device
  * @ndev: the NIC, held by the caller
  * Return: 0; -EEXIST for a name in use, -ENODEV for a NIC that is going away, and
- * what the core or the namespace's sockets say. May sleep; takes RTNL.
+ * what the core or netfilter says. May sleep; takes RTNL.
  */
 int urxe_dev_create(const char *name, struct net_device *ndev);
 

@@ -362,14 +362,10 @@ int urxe_sq_push(struct urxe_sq *sq, const struct ib_send_wr *wr, u32 service)
 
 void urxe_sq_reset(struct urxe_sq *sq)
 {
-	struct urxe_ring *ring = &sq->ring;
-
 	sq->next = sq->head;
 	WRITE_ONCE(sq->una, sq->head);
-	if (!ring->buf)
-		return;
-	ring->index = (ring->index + urxe_ring_pending(ring)) & ring->mask;
-	urxe_ring_release(ring, ring->index);
+	if (sq->ring.buf)
+		urxe_ring_discard(&sq->ring);
 }
 
 /* What is fetched and not completed is still the user's to wait for. */
