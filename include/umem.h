@@ -24,6 +24,8 @@
  * A _nowait accessor that answers -EAGAIN has lost nothing: hand the work to a
  * worker that enters umem->mm and call the sleeping flavour there. An accessor
  * that fails half-way may have moved part of the bytes; doing it again is right.
+ * When the owner is dead umem_worker_enter() says so (-ESRCH), and the access has
+ * failed: the accessors can't tell, and answer -EAGAIN.
  */
 #ifndef UMEM_H
 #define UMEM_H
@@ -88,12 +90,16 @@ struct umem {
  * @dma_attrs: DMA_ATTR_* passed to the mapping as they are
  *
  * The pages are pinned long term (FOLL_LONGTERM) and charged to the caller's
- * RLIMIT_MEMLOCK unless it has CAP_IPC_LOCK. Contiguous pages are merged in the
- * scatter table. May sleep; a fatal signal ends it.
+ * pinned_vm; whether RLIMIT_MEMLOCK allows that is not asked of who has CAP_IPC_LOCK.
+ * Contiguous pages are merged in the scatter table. May sleep; a fatal signal ends it.
+ *
+ * The accessors below work on the pages, and do not dma_sync_sgtable_*() for a device
+ * whose mapping needs that: their caller has to.
  *
  * Return: the umem, to be given to umem_release(), or ERR_PTR():
- * -EINVAL (range empty or wraps), -ENOMEM (limit or memory), -EFAULT (unmapped,
- * or not writable with UMEM_WRITE), -EINTR.
+ * -EINVAL (range empty or wraps, unknown flags), -ENOMEM (limit or memory), -EFAULT
+ * (unmapped, or not writable with UMEM_WRITE), -EOPNOTSUPP (a file that can't be pinned
+ * long term), -EINTR, and what dma_map_sgtable() says.
  */
 struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
 		      unsigned int flags, unsigned long dma_attrs);
@@ -127,7 +133,8 @@ struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
  *
  * Return: the umem, to be given to umem_release(), or ERR_PTR(): -EBADF, -EINVAL
  * (no dma-buf, out of its range, or its exporter has no mapping to offer), -EACCES
- * (open for reading only, with UMEM_WRITE), -ENOMEM, -EOPNOTSUPP (a kernel without).
+ * (open for reading only, with UMEM_WRITE), -ENOMEM, -EOPNOTSUPP (a kernel without), and
+ * what the exporter says. Not to be called with the buffer's reservation held.
  */
 struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
 			     unsigned int flags);
@@ -216,8 +223,8 @@ int umem_prefetch(struct umem *umem, size_t off, size_t len,
  *
  * Context: may sleep; the caller runs on the owner's mm, or @umem is pinned or a
  * dma-buf.
- * Return: 0; -EFAULT (out of the range, unmapped, read-only, owner dead or
- * worker interrupted); -EAGAIN when the caller is not on the owner's mm.
+ * Return: 0; -EFAULT (out of the range, unmapped, read-only, worker interrupted);
+ * -EAGAIN when the caller is not on the owner's mm.
  */
 int umem_read(struct umem *umem, size_t off, void *dst, size_t len);
 
@@ -390,7 +397,8 @@ void umem_worker_init(struct umem_worker *w);
  *
  * Once per batch of accesses. While inside, the thread is killable by
  * umem_worker_interrupt() and umem_worker_break() only. When the last process leaves
- * @mm, a fault under way ends as by umem_worker_break(), within a tenth of a second.
+ * @mm, a fault under way ends as by umem_worker_break(), within a tenth of a second; not
+ * on a kernel without CONFIG_MEMCG, which does not tell.
  *
  * Return: 0; -ESRCH when the owner's address space is gone, or no process runs on
  * it any more; -EINTR after umem_worker_interrupt().

@@ -67,6 +67,20 @@ fault:
 	return -EFAULT;
 }
 
+int umem_touch(unsigned long addr)
+{
+	u64 __user *word = (u64 __user *)ALIGN_DOWN(addr, sizeof(*word));
+	u64 old = 0;
+	int err;
+
+	do {
+		if (fatal_signal_pending(current))
+			return -EFAULT;
+		err = cmpxchg_user(word, &old, old);
+	} while (err == -EBUSY);
+	return err;
+}
+
 /* The caller may sleep. */
 static int atomic_user(struct umem *umem, size_t off, enum umem_atomic_op op,
 		       u64 a, u64 b, u64 *old)

@@ -76,7 +76,8 @@ static int pin_pages(struct umem_pinned *p, unsigned long start, bool writable)
 					p->pages + done);
 		if (n <= 0) {
 			unpin_pages(p->pages, done, false);
-			return n ?: -EFAULT;
+			/* The kernel's word for a signal while it waits for mmap_lock. */
+			return n == -EAGAIN ? -EINTR : n ?: -EFAULT;
 		}
 		done += n;
 		cond_resched();

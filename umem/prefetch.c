@@ -3,6 +3,7 @@
  * Bringing pages in ahead of an access, so that it finds them resident.
  */
 #include <linux/export.h>
+#include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
@@ -11,7 +12,34 @@
 /* Bytes brought in between two looks at signals and the scheduler. */
 #define CHUNK	(64 * PAGE_SIZE)
 
-/* Neither kind of fault changes a byte. Return: bytes that could not be had. */
+/*
+ * Store what is there, where the kernel sees a page: device memory is not to be touched.
+ * See resident.c for what it takes to be noted as writable.
+ */
+static int touch_page(unsigned long addr)
+{
+	struct page *page;
+
+	if (get_user_pages_fast_only(addr, 1, FOLL_WRITE, &page) != 1)
+		return 0;
+	put_page(page);
+	return umem_touch(addr);
+}
+
+/* Return: bytes that could not be had. */
+static size_t make_writable(unsigned long addr, size_t len)
+{
+	const unsigned long end = addr + len;
+
+	if (fault_in_safe_writeable((const char __user *)addr, len))
+		return len;
+	for (; addr < end; addr = ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE)
+		if (touch_page(addr))
+			return end - addr;
+	return 0;
+}
+
+/* No kind of fetching changes a byte. Return: bytes that could not be had. */
 static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how)
 {
 	const char __user *user = (const char __user *)addr;
@@ -20,7 +48,7 @@ static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how)
 	case UMEM_FETCH_READ:
 		return fault_in_readable(user, len);
 	case UMEM_FETCH_WRITE:
-		return fault_in_safe_writeable(user, len);
+		return make_writable(addr, len);
 	case UMEM_FETCH_PRESENT:
 		break;
 	}

@@ -79,9 +79,13 @@ static inline int umem_dmabuf_atomic(const struct umem *umem, size_t off,
 }
 #endif
 
-/* atomic.c: on a word, or a page, in the kernel's own mapping. */
+/*
+ * atomic.c: on a word, or a page, in the kernel's own mapping; and a store that changes
+ * nothing, at the caller's own address (0 or -EFAULT).
+ */
 void umem_atomic_word(u64 *word, enum umem_atomic_op op, u64 a, u64 b,
 		      u64 *old);
+int umem_touch(unsigned long addr);
 void umem_atomic_page(struct page *page, unsigned int off,
 		      enum umem_atomic_op op, u64 a, u64 b, u64 *old);
 
@@ -89,10 +93,12 @@ void umem_atomic_page(struct page *page, unsigned int off,
  * struct umem_visit - one access, or prefetch, to be noted
  * @resident: where to; NULL for not at all
  * @seq: invalidations after this one make the notes void
+ * @stale: a store may go by a translation that is no more, and leave no trace
  */
 struct umem_visit {
 	struct umem_resident	*resident;
 	unsigned long		seq;
+	bool			stale;
 };
 
 /* resident.c; a kernel without notifiers knows of no page where it is. */

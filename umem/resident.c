@@ -19,16 +19,20 @@
  *     still has the page, and the page cannot have been freed.
  *
  * Writing has to leave a trace, as the page must not be dropped as clean. A page is
- * noted as writable after a write, or a fault for writing, through the owner's
- * address, made since (2) began: its page table entry is writable and dirty. Whoever
- * cleans the entry (writeback, MADV_FREE) calls the notifier before, so for as long as
- * the page is noted, the entry says dirty, and nothing else needs to.
+ * noted as writable after a store through the owner's address, made since (2) began:
+ * its page table entry is writable and dirty. (A fault for writing would not do. It may
+ * end with the entry writable and clean, as the store that it is for comes after it.)
+ * Whoever cleans the entry (writeback, MADV_FREE) calls the notifier before, so for as
+ * long as the page is noted, the entry says dirty, and nothing else needs to. Only if
+ * translations of the old entry are not yet flushed can a store go by one of these, and
+ * leave the entry clean.
  *
  * The notes are a table with one place for each page number modulo its size: a
  * bounded amount of memory, which grows while pages drive each other out.
  */
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mm_inline.h>
 #include <linux/mmu_notifier.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -280,8 +284,11 @@ static struct umem_resident *provide(struct umem *umem)
 void umem_visit_begin(struct umem *umem, struct umem_visit *visit)
 {
 	visit->resident = provide(umem);
-	if (visit->resident)
-		visit->seq = mmu_interval_read_begin(&visit->resident->mni);
+	if (!visit->resident)
+		return;
+	visit->seq = mmu_interval_read_begin(&visit->resident->mni);
+	/* Who cleans entries has raised this before he called the notifier. */
+	visit->stale = mm_tlb_flush_pending(umem->mm);
 }
 
 /*
@@ -336,6 +343,8 @@ void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
 
 	if (!visit->resident)
 		return;
+	if (visit->stale)
+		dir = FROM_USER;
 	for (left = min_t(unsigned long, left, MAX_NOTES); left; left -= n) {
 		if (READ_ONCE(visit->resident->crowded))
 			grow(visit->resident);
