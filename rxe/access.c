@@ -45,7 +45,7 @@ static int user_result(struct urxe_mr *mr, struct urxe_ctx *ctx, int err,
 		       bool in_place)
 {
 	if (err)
-		err = urxe_ctx_fault(ctx, mr->umem->mm, err);
+		err = urxe_ctx_fault(ctx, mr, err);
 	count_access(mr, err, in_place);
 	return err;
 }
@@ -206,7 +206,7 @@ int urxe_mr_move(struct urxe_mr *dst, u64 dva, struct urxe_mr *src, u64 sva,
 	if (err == URXE_NO_SOURCE || dst->type != URXE_MR_USER)
 		return err;
 	if (err == -EAGAIN)
-		ctx->want_mm = dst->umem->mm;
+		urxe_ctx_want(ctx, dst);
 	count_access(dst, err, true);
 	return err;
 }

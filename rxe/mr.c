@@ -146,10 +146,9 @@ int urxe_mr_end_access(struct urxe_mr *mr)
 
 bool urxe_mr_wait(struct urxe_ctx *ctx)
 {
-	if (!ctx->may_sleep || READ_ONCE(ctx->runner->stopping)) {
-		ctx->want_mm = NULL;
+	urxe_ctx_want(ctx, NULL);
+	if (!ctx->may_sleep || READ_ONCE(ctx->runner->stopping))
 		return false;
-	}
 	urxe_ctx_leave_next(ctx);
 	schedule_timeout_uninterruptible(1);
 	return true;

@@ -127,6 +127,7 @@ static int fetch(struct ib_pd *from, struct sk_buff *skb, struct urxe_ref *ref,
 			add_frag(skb, &frag, n);
 	}
 	urxe_frag_return(&frag);
+	urxe_ctx_want(&nowait, NULL);
 	return err ? URXE_NO_SOURCE : 0;
 }
 

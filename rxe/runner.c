@@ -10,6 +10,7 @@
 #include <linux/wait.h>
 
 #include "compat.h"
+#include "mr.h"
 #include "runner.h"
 
 #define RUN_BUSY	BIT(0)
@@ -148,6 +149,15 @@ static bool may_step_aside(const struct urxe_runner *runner,
 	return ctx->yields && !ctx->aside && READ_ONCE(runner->claimed);
 }
 
+void urxe_ctx_want(struct urxe_ctx *ctx, struct urxe_mr *mr)
+{
+	if (mr)
+		kref_get(&mr->ref);
+	if (ctx->want)
+		urxe_mr_put(ctx->want);
+	ctx->want = mr;
+}
+
 /* The step is not over, and its end is not for this turn. */
 static void pass_on(struct urxe_runner *runner, struct urxe_ctx *ctx,
 		    enum urxe_step step)
@@ -162,7 +172,7 @@ static void pass_on(struct urxe_runner *runner, struct urxe_ctx *ctx,
 	} else if (step == URXE_STEP_AGAIN && !ctx->mm) {
 		hand_to_stream(runner);
 	} else {
-		hand_over(runner, ctx->want_mm ?: ctx->mm);
+		hand_over(runner, ctx->want ? ctx->want->umem->mm : ctx->mm);
 	}
 }
 
@@ -173,17 +183,18 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 
 	ctx->runner = runner;
 	do {
-		ctx->want_mm = NULL;
+		urxe_ctx_want(ctx, NULL);
 		step = runner->step(runner, ctx);
 		if (READ_ONCE(runner->stopping)) {
 			give_up(runner);
-			return;
+			break;
 		}
 		if (step != URXE_STEP_DONE) {
 			pass_on(runner, ctx, step);
-			return;
+			break;
 		}
 	} while (!put_down(runner));
+	urxe_ctx_want(ctx, NULL);
 }
 
 /* Leave it to a worker, in the mm where it would have been done. */
@@ -318,6 +329,7 @@ void urxe_ctx_begin_wait(struct urxe_ctx *ctx, const void *what)
 		return;
 	/* Nobody else is to wait for this page. */
 	urxe_ctx_leave_next(ctx);
+	urxe_ctx_want(ctx, NULL);
 	WRITE_ONCE(runner->waits_for, what);
 	if (!runner->on_wait)
 		return;
@@ -341,18 +353,18 @@ void urxe_runner_break(struct urxe_runner *runner, const void *what)
 		umem_worker_break(&runner->worker);
 }
 
-int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err)
+int urxe_ctx_fault(struct urxe_ctx *ctx, struct urxe_mr *mr, int err)
 {
 	if (READ_ONCE(ctx->runner->stopping))
 		return -EAGAIN;
 	/* Cut short: it is not the memory's fault. */
 	if (ctx->may_sleep && signal_pending(current))
 		err = -EAGAIN;
-	else if (err == -EAGAIN && ctx->may_sleep && ctx->mm == mm)
+	else if (err == -EAGAIN && ctx->may_sleep && ctx->mm == mr->umem->mm)
 		err = -EFAULT;
 	if (err != -EAGAIN)
 		return err;
-	ctx->want_mm = mm;
+	urxe_ctx_want(ctx, mr);
 	return -EAGAIN;
 }
 

@@ -24,6 +24,7 @@
 /* Bytes at once that are worth a worker. */
 #define URXE_BULK	(16 << 10)
 
+struct urxe_mr;
 struct urxe_runner;
 
 /**
@@ -36,7 +37,8 @@ struct urxe_runner;
  * @budget: units of work (about one packet each) left in this turn; see
  *	    urxe_ctx_spent()
  * @mm: the caller's; or which the worker entered, or tried to and found dead
- * @want_mm: set by the step before URXE_STEP_SLEEP: whose memory it needs
+ * @want: set by the step before URXE_STEP_SLEEP: the region whose memory it needs; see
+ *	  urxe_ctx_want()
  * @runner: who runs
  * @next: a runner that this step has given something to do; see
  *	  urxe_runner_kick_next(). With a reference that its @put gives back
@@ -49,7 +51,7 @@ struct urxe_ctx {
 	bool			yields;
 	int			budget;
 	struct mm_struct	*mm;
-	struct mm_struct	*want_mm;
+	struct urxe_mr		*want;
 	struct urxe_runner	*runner;
 	struct urxe_runner	*next;
 	struct urxe_runner	*aside;
@@ -59,7 +61,7 @@ enum urxe_step {
 	URXE_STEP_DONE,		/* nothing left until the next kick */
 	URXE_STEP_AGAIN,	/* out of budget: go on in the worker */
 	URXE_STEP_AWAY,		/* much to do: go on, on another processor */
-	URXE_STEP_SLEEP,	/* needs ctx->want_mm, and may fault */
+	URXE_STEP_SLEEP,	/* needs the memory of ctx->want, and may fault */
 };
 
 /**
@@ -242,14 +244,24 @@ void urxe_ctx_end_wait(struct urxe_ctx *ctx);
 void urxe_runner_break(struct urxe_runner *runner, const void *what);
 
 /**
+ * urxe_ctx_want - the step can't go on without the memory of a region
+ * @ctx: the context
+ * @mr: the region, held by the caller; NULL: of none any more
+ *
+ * A reference is kept until the work is handed over: the region may be what keeps the
+ * owner's mm. So nothing may wait for long while one is wanted.
+ */
+void urxe_ctx_want(struct urxe_ctx *ctx, struct urxe_mr *mr);
+
+/**
  * urxe_ctx_fault - what an access that failed in this context means
  * @ctx: the context
- * @mm: the owner of the memory
+ * @mr: the region
  * @err: what the accessor of ib_umem returned
  *
  * Return: -EAGAIN when the step should end with URXE_STEP_SLEEP and do it again;
  * any other error is final.
  */
-int urxe_ctx_fault(struct urxe_ctx *ctx, struct mm_struct *mm, int err);
+int urxe_ctx_fault(struct urxe_ctx *ctx, struct urxe_mr *mr, int err);
 
 #endif /* URXE_RUNNER_H */
