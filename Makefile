@@ -2,6 +2,7 @@
 #
 #	make			build the modules for KDIR
 #	make install		install them, with depmod (as root)
+#	make uninstall		remove them
 #	make clean
 #	make lint		warnings, sparse, style, shell and Python
 #	make demo		ib_write_bw with nothing pinned, next to rdma_rxe
@@ -19,6 +20,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # As the kernel calls itself. (kernel.release, in Debian's headers, need not be it.)
 RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
+DEPMOD_BASE = $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH))
 ALL_KERNELS := 6.1 6.12 sid
 KERNELS = $(or $(KERNEL),$(ALL_KERNELS))
 
@@ -27,7 +29,13 @@ modules:
 
 install: modules
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
-	depmod -a $(RELEASE)
+	depmod -a $(DEPMOD_BASE) $(RELEASE)
+
+# Where `modules_install` puts what is not the kernel's own: extra until 6.2.
+uninstall:
+	rm -f $(foreach m,umem/ib_umem.ko rxe/rdma_urxe.ko,$(foreach d,extra updates,\
+		$(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)/$d/$m*))
+	depmod -a $(DEPMOD_BASE) $(RELEASE)
 
 clean:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) clean
@@ -51,4 +59,4 @@ cost:
 selftest:
 	tools/vm/selftest
 
-.PHONY: modules install clean lint demo check bench cost selftest
+.PHONY: modules install uninstall clean lint demo check bench cost selftest

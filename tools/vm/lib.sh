@@ -7,6 +7,9 @@
 #	layer	a directory laid over a tree: a debug kernel, or modules just built
 #	slot	the right to run one virtual machine now
 
+# Not in everybody's path who becomes root.
+PATH=$PATH:/usr/sbin:/sbin
+
 VM_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$VM_DIR/../.." && pwd)
 CACHE=${URXE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/urxe}
