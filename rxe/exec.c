@@ -177,21 +177,6 @@ static int do_atomic(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return 0;
 }
 
-/* An answer without content, which can be given again. */
-static void answer_empty(struct urxe_qp *qp, const struct urxe_pkt *pkt,
-			 u32 traits)
-{
-	struct urxe_rd_res res = {
-		.traits = traits,
-		.first_psn = pkt->psn,
-		.packets = 1,
-	};
-
-	if (qp->resp.num_res)
-		urxe_res_remember(qp, &res);
-	urxe_read_start(qp, pkt->psn, 0, 0, 0);
-}
-
 static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 			   struct urxe_ctx *ctx)
 {
@@ -204,7 +189,7 @@ static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	err = run_atomic(qp, pkt, UMEM_ATOMIC_WRITE, value, 0, &orig, ctx);
 	if (err)
 		return err;
-	answer_empty(qp, pkt, OP_ATOMIC_WRITE);
+	urxe_answer_empty(qp, pkt->psn);
 	return 0;
 }
 
@@ -232,7 +217,7 @@ static int do_flush(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (!mr)
 		return FAIL_ACCESS;
 	urxe_mr_put(mr);
-	answer_empty(qp, pkt, OP_FLUSH);
+	urxe_answer_empty(qp, pkt->psn);
 	return 0;
 }
 

@@ -217,7 +217,7 @@ void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	u32 off = psn_dist(pkt->psn, res->first_psn) * qp->mtu;
 
 	if (be32_to_cpu(reth->rkey) == res->rkey && off <= res->len &&
-	    va == res->va + off && len == res->len - off) {
+	    va == res->va + off && len <= res->len - off) {
 		urxe_read_start(qp, pkt->psn, res->rkey, va, len);
 		/* Who has refused a reference has not had the answer. */
 		qp->resp.read.again = !qp->resp.refused;

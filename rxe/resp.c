@@ -212,15 +212,17 @@ static void duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		qp->resp.ack_due = true;
 		return;
 	}
+	if (pkt->traits & (OP_ATOMIC_WRITE | OP_FLUSH)) {
+		urxe_answer_empty(qp, pkt->psn);
+		return;
+	}
 	res = urxe_res_recall(qp, pkt->psn);
 	if (!res || !(res->traits & pkt->traits))
 		return;
 	if (pkt->traits & OP_READ)
 		urxe_read_replay(qp, pkt, res);
-	else if (pkt->traits & OP_ATOMIC)
-		urxe_send_atomic_ack(qp, ctx, res->first_psn, res->orig);
 	else
-		urxe_read_start(qp, res->first_psn, 0, 0, 0);
+		urxe_send_atomic_ack(qp, ctx, res->first_psn, res->orig);
 }
 
 /* --- one packet --------------------------------------------------------- */
@@ -345,9 +347,12 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		if (step == URXE_STEP_DONE && urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;
 	}
-	/* Also when only the turn is over: it may be what a caller waits for to ring. */
-	if (step != URXE_STEP_SLEEP && !qp->resp.read.active &&
-	    !urxe_send_ack(qp, ctx))
+	/*
+	 * Also when only the turn is over, or a page is missing: it may be what a caller
+	 * waits for to ring, or what a peer would take for lost.
+	 */
+	if (!qp->resp.read.active && !urxe_send_ack(qp, ctx) &&
+	    step != URXE_STEP_SLEEP)
 		step = URXE_STEP_AGAIN;
 	return step;
 }

@@ -21,7 +21,7 @@ struct urxe_qp;
 
 /**
  * struct urxe_rd_res - a READ or atomic that was answered and can be again
- * @traits: OP_READ, OP_ATOMIC ...; 0 when unused
+ * @traits: OP_READ or OP_ATOMIC; 0 when unused
  * @first_psn: of the request, and of its first response
  * @packets: PSNs that the responses take
  * @rkey: READ: what was read
@@ -217,6 +217,12 @@ struct urxe_rd_res *urxe_res_recall(struct urxe_qp *qp, u32 psn);
 
 /* Responses to a READ of @len bytes are to be sent from now on. */
 void urxe_read_start(struct urxe_qp *qp, u32 psn, u32 rkey, u64 va, u32 len);
+
+/* Likewise the answer, which has no content, to a FLUSH or an ATOMIC WRITE. */
+static inline void urxe_answer_empty(struct urxe_qp *qp, u32 psn)
+{
+	urxe_read_start(qp, psn, 0, 0, 0);
+}
 
 /* The same READ again, all of it or from somewhere in it on. */
 void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,

@@ -8,7 +8,7 @@
  * any of it.
  *
  * Before the peer asks again it has patience, and nothing is said: most pages come
- * in time.
+ * in time. But what is done already is acknowledged before the wait, not after it.
  */
 #include "opcode.h"
 #include "pkt.h"
@@ -66,13 +66,25 @@ static bool can_wait(const struct urxe_qp *qp)
 	       (qp_state(qp) != IB_QPS_RTS || qp->attr.rnr_retry);
 }
 
+/* No response of a READ may be overtaken by an acknowledgment of it. */
+static void acknowledge(struct urxe_qp *qp)
+{
+	struct urxe_ctx ctx = {};
+
+	if (!qp->resp.read.active)
+		urxe_send_ack(qp, &ctx);
+	urxe_ctx_leave_next(&ctx);
+}
+
 void urxe_resp_slow(struct urxe_runner *runner, unsigned long waited)
 {
 	struct urxe_qp *qp = container_of(runner, struct urxe_qp, rq_runner);
 
-	if (!waited)
+	if (!waited) {
+		acknowledge(qp);
 		qp->resp.slow_seen = skb_queue_len_lockless(&qp->resp.inbox.pkts);
-	else if (can_wait(qp) && asked_again(qp))
+	} else if (can_wait(qp) && asked_again(qp)) {
 		urxe_resp_send_rnr(qp, urxe_rnr_code(qp->attr.min_rnr_timer,
 						     jiffies_to_nsecs(waited)));
+	}
 }
