@@ -40,7 +40,8 @@ enum urxe_sq_event {
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
  * @timeouts: time-outs since the peer last got further
  * @rewound: gone back once for the gap at @una_psn; not again until it moves
- * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
+ * @probe: after a time-out or an RNR NAK: one packet, and wait; see urxe_req_progress()
+ * @dropped: with @probe: the peer has dropped what was sent behind it
  * @probe_end: where its PSNs end
  * @alive_psn: @una_psn when we took what is on the wire for alive
  * @by_value: packets that are to carry their bytes before one refers to them again
@@ -69,6 +70,7 @@ struct urxe_req {
 	u8			timeouts;
 	bool			rewound;
 	bool			probe;
+	bool			dropped;
 	bool			rnr_wait;
 	bool			drained;
 	unsigned long		deadline;

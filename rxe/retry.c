@@ -75,6 +75,8 @@ void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
 	struct urxe_req *req = &qp->req;
 
 	req->rnr_wait = true;
+	/* Left by the timer of a wait that an answer has ended. */
+	clear_bit(SQ_EV_RNR_OVER, &req->events);
 	hrtimer_start(&req->rnr_timer, ns_to_ktime(urxe_rnr_ns(code)),
 		      HRTIMER_MODE_REL_SOFT);
 }
@@ -131,7 +133,7 @@ static void probed(struct urxe_qp *qp)
 	s32 beyond = psn_diff(req->una_psn, req->probe_end);
 
 	req->probe = beyond < 0;
-	if (beyond > 0 || (!beyond && asks_next(&qp->sq))) {
+	if (beyond > 0 || (!beyond && !req->dropped && asks_next(&qp->sq))) {
 		req->alive_psn = req->una_psn;
 		seek(qp, req->max_psn);
 	}
@@ -178,9 +180,11 @@ static bool waiting(const struct urxe_req *req)
 	return req->max_psn != req->una_psn;
 }
 
-static void start_probe(struct urxe_qp *qp)
+/* @dropped: a receiver that was not ready has dropped what was behind */
+static void start_probe(struct urxe_qp *qp, bool dropped)
 {
 	qp->req.probe = true;
+	qp->req.dropped = dropped;
 	qp->req.probe_end = qp->req.una_psn;
 }
 
@@ -195,7 +199,7 @@ void urxe_req_take_events(struct urxe_qp *qp)
 	/* An answer may have ended the wait before its timer did. */
 	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events) && req->rnr_wait) {
 		req->rnr_wait = false;
-		start_probe(qp);
+		start_probe(qp, true);
 		urxe_req_set_deadline(qp);
 	}
 	if (test_and_clear_bit(SQ_EV_TIMEOUT, &req->events) && waiting(req) &&
@@ -203,7 +207,7 @@ void urxe_req_take_events(struct urxe_qp *qp)
 		req->timeouts++;
 		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
 		if (req->una_psn != req->alive_psn)
-			start_probe(qp);
+			start_probe(qp, false);
 	}
 }
 

@@ -20,7 +20,8 @@ struct urxe_qp;
  * needs least. So one packet goes out as a probe. When @una_psn moves beyond it,
  * what was sent before is alive, and we go on behind it. When it moves to the
  * probe's end only, a message's next packet was lost too, and all is sent again;
- * READs are asked for again one by one.
+ * READs are asked for again one by one. After an RNR NAK one packet goes first as well,
+ * and what was behind it is as good as lost, READs included, until the peer answers it.
  */
 void urxe_req_progress(struct urxe_qp *qp);
 
