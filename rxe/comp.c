@@ -384,9 +384,11 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
 		return 0;
 	}
-	urxe_cnp_check(qp, skb, ctx);
 	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(qp, skb, &pkt)) {
 		ctx->budget--;
+		/* Notifications are not notified of. */
+		if (!(pkt.traits & OP_CNP))
+			urxe_cnp_check(qp, skb, ctx);
 		if (complete_pkt(qp, &pkt, ctx))
 			return -EAGAIN;
 		urxe_run_next(skb);

@@ -7,6 +7,7 @@
  */
 #include "hdr.h"
 #include "qp.h"
+#include "retry.h"
 #include "trace.h"
 
 static bool mtu_ok(enum ib_mtu mtu)
@@ -56,9 +57,20 @@ static int check_attr(const struct urxe_qp *qp, const struct ib_qp_attr *attr,
 	return mask & IB_QP_AV ? urxe_av_init(av, &attr->ah_attr) : 0;
 }
 
+/* The last @num of what there is to answer again, the oldest first. */
+static void copy_resources(struct urxe_rd_res *to, const struct urxe_resp *from,
+			   u32 num)
+{
+	u32 i, at = from->next_res + from->num_res - num;
+
+	for (i = 0; i < num; i++)
+		to[i] = from->res[(at + i) % from->num_res];
+}
+
 /* Room to answer so many READs and atomics again. May sleep. */
 static int set_resources(struct urxe_qp *qp, u32 num)
 {
+	u32 kept = min(num, qp->resp.num_res);
 	struct urxe_rd_res *res = NULL;
 
 	if (num) {
@@ -66,10 +78,11 @@ static int set_resources(struct urxe_qp *qp, u32 num)
 		if (!res)
 			return -ENOMEM;
 	}
+	copy_resources(res, &qp->resp, kept);
 	kfree(qp->resp.res);
 	qp->resp.res = res;
 	qp->resp.num_res = num;
-	qp->resp.next_res = 0;
+	qp->resp.next_res = num ? kept % num : 0;
 	return 0;
 }
 
@@ -121,6 +134,8 @@ static void set_behaviour(struct urxe_qp *qp, const struct ib_qp_attr *attr,
 		qp->attr.en_sqd_async_notify = attr->en_sqd_async_notify;
 	if (mask & IB_QP_TIMEOUT)
 		qp->attr.timeout = attr->timeout;
+	if (mask & IB_QP_TIMEOUT)
+		urxe_req_set_deadline(qp);
 	if (mask & IB_QP_RETRY_CNT)
 		qp->attr.retry_cnt = attr->retry_cnt;
 	if (mask & IB_QP_RNR_RETRY)

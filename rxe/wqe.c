@@ -104,7 +104,8 @@ static enum ib_wc_status check(const struct urxe_wqe *wqe)
 	if ((wqe->kind == WQE_ATOMIC || wqe->kind == WQE_ATOMIC_WRITE) &&
 	    wqe->length != sizeof(u64))
 		return IB_WC_LOC_LEN_ERR;
-	if (wqe->kind == WQE_READ && wqe->is_inline)
+	if ((wqe->kind == WQE_READ || wqe->kind == WQE_ATOMIC) &&
+	    wqe->is_inline)
 		return IB_WC_LOC_QP_OP_ERR;
 	if (wqe->kind == WQE_FLUSH && !urxe_feth_ok(wqe->imm))
 		return IB_WC_LOC_QP_OP_ERR;
