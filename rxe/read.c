@@ -109,12 +109,15 @@ static int read_packet(struct urxe_qp *qp, struct urxe_batch *batch,
 	return 0;
 }
 
-/* Can what is left be referred to instead? To a peer on this host. */
+/*
+ * Can what is left be referred to instead? To a peer on this host; and of a user's: a
+ * kernel consumer's memory may be gone as soon as its QP has flushed.
+ */
 static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
 		      const struct rxe_sge *sge)
 {
-	return sge->length >= URXE_REF_MIN && !qp->resp.refused &&
-	       urxe_batch_is_local(batch) &&
+	return qp_is_user(qp) && sge->length >= URXE_REF_MIN &&
+	       !qp->resp.refused && urxe_batch_is_local(batch) &&
 	       urxe_sg_at_hand(qp->ibqp.pd, sge, 1, 0, sge->length,
 			       IB_ACCESS_REMOTE_READ);
 }
