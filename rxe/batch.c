@@ -6,6 +6,7 @@
  * fragments, one packet never in two. A small one that is likely to stay alone stands
  * in the linear part, too: it costs less to make, and to take apart.
  */
+#include <linux/delay.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
@@ -63,6 +64,9 @@ bool urxe_batch_is_local(struct urxe_batch *batch)
 
 /* Bytes of a small packet: an skb's head has room for them anyway. */
 #define LINEAR_MAX	128
+
+/* Before a worker tries again to get memory. */
+#define NO_MEMORY_US	1000
 
 static unsigned int headroom(const struct urxe_path *path)
 {
@@ -209,6 +213,14 @@ static void write_bth(const struct urxe_batch *batch, struct urxe_bth *bth,
 	bth->apsn = htonl(psn);
 }
 
+/* What comes again at once, in a worker, would keep the processor from who frees some. */
+static void no_memory(const struct urxe_batch *batch)
+{
+	urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+	if (batch->ctx->yields)
+		usleep_range(NO_MEMORY_US, 2 * NO_MEMORY_US);
+}
+
 /* For a packet of @batch->len bytes, in an skb where it may be. */
 static bool make_room(struct urxe_batch *batch)
 {
@@ -231,7 +243,7 @@ struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
 
 	batch->len = urxe_hdr_len(opcode) + payload + pad + URXE_ICRC_LEN;
 	if (!make_room(batch)) {
-		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+		no_memory(batch);
 		return NULL;
 	}
 	batch->request = urxe_traits(opcode) & OP_REQUEST;
@@ -297,7 +309,7 @@ struct urxe_bth *urxe_batch_ref(struct urxe_batch *batch, u8 opcode, u32 psn,
 		flush(batch);
 	batch->linear = false;
 	if (!batch_open(batch, batch->len + urxe_ref_room(num_sge))) {
-		urxe_count(batch->qp->dev, URXE_CNT_DROP_NOMEM);
+		no_memory(batch);
 		return NULL;
 	}
 	batch->request = urxe_traits(opcode) & OP_REQUEST;

@@ -203,12 +203,13 @@ void urxe_dealloc_driver(struct ib_device *ibdev)
 }
 
 static struct urxe_dev *urxe_dev_alloc(const char *name,
-				       struct net_device *ndev)
+				       struct net_device *ndev,
+				       struct net *net)
 {
 	struct urxe_dev *dev;
 	int err = -ENOMEM;
 
-	dev = ib_alloc_device_with_net(urxe_dev, ibdev, dev_net(ndev));
+	dev = ib_alloc_device_with_net(urxe_dev, ibdev, net);
 	if (!dev)
 		return ERR_PTR(err);
 	dev->counters = alloc_percpu(struct urxe_counters);
@@ -217,7 +218,7 @@ static struct urxe_dev *urxe_dev_alloc(const char *name,
 	dev->wq = urxe_wq_create(name, WQ_MEM_RECLAIM);
 	if (!dev->wq)
 		goto free_counters;
-	dev->ns = urxe_ns_get(dev_net(ndev));
+	dev->ns = urxe_ns_get(net);
 	if (IS_ERR(dev->ns)) {
 		err = PTR_ERR(dev->ns);
 		goto free_wq;
@@ -236,9 +237,10 @@ free_dev:
 	return ERR_PTR(err);
 }
 
-int urxe_dev_create(const char *name, struct net_device *ndev)
+static int create_in(struct net *net, const char *name,
+		     struct net_device *ndev)
 {
-	struct urxe_dev *dev = urxe_dev_alloc(name, ndev);
+	struct urxe_dev *dev = urxe_dev_alloc(name, ndev, net);
 	int err;
 
 	if (IS_ERR(dev))
@@ -252,4 +254,20 @@ int urxe_dev_create(const char *name, struct net_device *ndev)
 	if (err)
 		ib_dealloc_device(&dev->ibdev);
 	return err == -ENFILE ? -EEXIST : err;
+}
+
+/* Once the link is made its namespace waits for it, and until then for us. */
+int urxe_dev_create(const char *name, struct net_device *ndev)
+{
+	struct net *net;
+	int err;
+
+	rcu_read_lock();
+	net = maybe_get_net(dev_net(ndev));
+	rcu_read_unlock();
+	if (!net)
+		return -ENODEV;
+	err = create_in(net, name, ndev);
+	put_net(net);
+	return err;
 }

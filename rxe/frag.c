@@ -9,6 +9,8 @@
  * the cache.
  */
 #include <linux/gfp.h>
+#include <linux/local_lock.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 
@@ -16,8 +18,19 @@
 
 #define FRAG_ORDER	get_order(32768)
 
-/* Used with bottom halves off. */
-static DEFINE_PER_CPU(struct page_frag, spare);
+/**
+ * struct spare - what was cut off, per processor
+ * @lock: guards @frag; taken with bottom halves off
+ * @frag: the memory
+ */
+struct spare {
+	local_lock_t		lock;
+	struct page_frag	frag;
+};
+
+static DEFINE_PER_CPU(struct spare, spare) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
 
 static void drop(struct page_frag *frag)
 {
@@ -31,7 +44,7 @@ void urxe_frags_exit(void)
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		drop(per_cpu_ptr(&spare, cpu));
+		drop(&per_cpu_ptr(&spare, cpu)->frag);
 }
 
 static bool has_room(struct page_frag *frag, u32 len)
@@ -46,9 +59,10 @@ static bool has_room(struct page_frag *frag, u32 len)
 static void take_spare(struct page_frag *frag)
 {
 	local_bh_disable();
-	*frag = this_cpu_read(spare.page) ? *this_cpu_ptr(&spare) :
-					    (struct page_frag){};
-	this_cpu_write(spare.page, NULL);
+	local_lock(&spare.lock);
+	*frag = *this_cpu_ptr(&spare.frag);
+	*this_cpu_ptr(&spare.frag) = (struct page_frag){};
+	local_unlock(&spare.lock);
 	local_bh_enable();
 }
 
@@ -80,10 +94,10 @@ void urxe_frag_return(struct page_frag *frag)
 	if (!frag->page)
 		return;
 	local_bh_disable();
-	if (!this_cpu_read(spare.page)) {
-		*this_cpu_ptr(&spare) = *frag;
-		frag->page = NULL;
-	}
+	local_lock(&spare.lock);
+	if (!this_cpu_read(spare.frag.page))
+		swap(*this_cpu_ptr(&spare.frag), *frag);
+	local_unlock(&spare.lock);
 	local_bh_enable();
 	drop(frag);
 }
