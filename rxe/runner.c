@@ -131,15 +131,20 @@ static bool is_isolated(int cpu)
  */
 static int another_cpu(const struct urxe_runner *runner)
 {
+	int cpu, found = WORK_CPU_UNBOUND;
+	/* No processor goes meanwhile. */
+	const int here = get_cpu();
 	unsigned int i;
-	int cpu;
 
 	for (i = 0; i < num_online_cpus(); i++) {
 		cpu = cpumask_local_spread(runner->spread + i, NUMA_NO_NODE);
-		if (cpu != raw_smp_processor_id() && !is_isolated(cpu))
-			return cpu;
+		if (cpu != here && !is_isolated(cpu)) {
+			found = cpu;
+			break;
+		}
 	}
-	return WORK_CPU_UNBOUND;
+	put_cpu();
+	return found;
 }
 
 /* A worker that runs what a caller would; of one runner in a turn. */
@@ -176,6 +181,13 @@ static void pass_on(struct urxe_runner *runner, struct urxe_ctx *ctx,
 	}
 }
 
+/* Who only leaves notes, again and again, keeps nobody here for ever. */
+static bool has_had_its_turn(const struct urxe_runner *runner,
+			     struct urxe_ctx *ctx)
+{
+	return --ctx->budget < 0 && (READ_ONCE(runner->state) & RUN_AGAIN);
+}
+
 /* Run with the token held until it is put down or handed over. */
 static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 {
@@ -189,6 +201,8 @@ static void run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 			give_up(runner);
 			break;
 		}
+		if (step == URXE_STEP_DONE && has_had_its_turn(runner, ctx))
+			step = URXE_STEP_AGAIN;
 		if (step != URXE_STEP_DONE) {
 			pass_on(runner, ctx, step);
 			break;
