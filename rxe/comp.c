@@ -61,8 +61,8 @@ static void finish(struct urxe_qp *qp, enum ib_wc_status status)
 	bool tell = make_wc(qp, sq_slot(&qp->sq, qp->sq.una), status, &wc);
 
 	urxe_sq_retire(&qp->sq);
-	if (tell)
-		urxe_cq_post(to_ucq(qp->ibqp.send_cq), &wc, false);
+	if (tell && !urxe_cq_post(to_ucq(qp->ibqp.send_cq), &wc, false))
+		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
 }
 
 static bool sq_empty(const struct urxe_sq *sq)

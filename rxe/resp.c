@@ -38,8 +38,9 @@ void urxe_resp_complete(struct urxe_qp *qp, struct ib_wc *wc,
 		wc->wc_flags |= IB_WC_WITH_IMM;
 		wc->ex.imm_data = pkt_last_word(pkt);
 	}
-	urxe_cq_post(to_ucq(qp->ibqp.recv_cq), wc,
-		     pkt && (pkt->bth.flags & BTH_SE));
+	if (!urxe_cq_post(to_ucq(qp->ibqp.recv_cq), wc,
+			  pkt && (pkt->bth.flags & BTH_SE)))
+		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
 }
 
 static void post_recv_cqe(struct urxe_qp *qp, enum ib_wc_status status,
@@ -351,8 +352,8 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	 * Also when only the turn is over, or a page is missing: it may be what a caller
 	 * waits for to ring, or what a peer would take for lost.
 	 */
-	if (!qp->resp.read.active && !urxe_send_ack(qp, ctx) &&
-	    step != URXE_STEP_SLEEP)
+	if (!qp->resp.read.active && qp_state(qp) != IB_QPS_ERR &&
+	    !urxe_send_ack(qp, ctx) && step != URXE_STEP_SLEEP)
 		step = URXE_STEP_AGAIN;
 	return step;
 }
@@ -378,7 +379,8 @@ static void on_flush_timer(struct timer_list *timer)
 	struct urxe_qp *qp = container_of(timer, struct urxe_qp,
 					  resp.flush_timer);
 
-	urxe_runner_kick(&qp->rq_runner);
+	/* There may be much to flush, and more by and by. */
+	urxe_runner_defer(&qp->rq_runner);
 }
 
 /* What an SRQ still has is for other QPs; who takes it down waits for this. */
@@ -390,11 +392,10 @@ static void report_last_wqe(struct urxe_qp *qp)
 	urxe_qp_event(qp, IB_EVENT_QP_LAST_WQE_REACHED);
 }
 
-/* What is posted while this runs is left for the next time: it is bounded. */
-static void flush_rq(struct urxe_qp *qp)
+static enum urxe_step flush_rq(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
-	u32 n = urxe_rq_pending(&qp->rq);
+	bool found = false;
 
 	urxe_inbox_empty(&resp->inbox);
 	resp->read.active = false;
@@ -403,11 +404,16 @@ static void flush_rq(struct urxe_qp *qp)
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
 	if (qp->ibqp.srq) {
 		report_last_wqe(qp);
-		return;
+		return URXE_STEP_DONE;
 	}
-	look_again(qp, n);
-	while (n-- && urxe_rq_pull(&qp->rq, &resp->rqe))
+	while (urxe_rq_pull(&qp->rq, &resp->rqe)) {
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
+		found = true;
+		if (--ctx->budget <= 0)
+			return URXE_STEP_AGAIN;
+	}
+	look_again(qp, found);
+	return URXE_STEP_DONE;
 }
 
 enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
@@ -430,8 +436,7 @@ enum urxe_step urxe_rq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		urxe_qp_drop(qp, &qp->resp.inbox);
 		return URXE_STEP_DONE;
 	}
-	flush_rq(qp);
-	return URXE_STEP_DONE;
+	return flush_rq(qp, ctx);
 }
 
 /* --- beginning and end -------------------------------------------------- */
