@@ -70,10 +70,11 @@ static __be16 get_counters(const struct urxe_dev *dev,
 static __be16 get_counters_ext(const struct urxe_dev *dev,
 			       struct ib_pma_portcounters_ext *to)
 {
-	u64 tx = urxe_counter_sum(dev, URXE_CNT_TX_PKTS);
-	u64 rx = urxe_counter_sum(dev, URXE_CNT_RX_PKTS);
+	/* In this order: a multicast packet is counted as a packet first. */
 	u64 tx_mcast = urxe_counter_sum(dev, URXE_CNT_TX_MCAST);
 	u64 rx_mcast = urxe_counter_sum(dev, URXE_CNT_RX_MCAST);
+	u64 tx = urxe_counter_sum(dev, URXE_CNT_TX_PKTS);
+	u64 rx = urxe_counter_sum(dev, URXE_CNT_RX_PKTS);
 
 	to->port_select = 1;
 	to->port_xmit_data = cpu_to_be64(words(dev, URXE_CNT_TX_BYTES));

@@ -47,13 +47,16 @@ static void rq_runner_put(struct urxe_runner *runner)
 	urxe_qp_put(container_of(runner, struct urxe_qp, rq_runner));
 }
 
-static bool caps_ok(const struct ib_qp_cap *cap)
+/* What is said of a receive queue is not for a QP that uses an SRQ. */
+static bool caps_ok(const struct ib_qp_init_attr *init)
 {
+	const struct ib_qp_cap *cap = &init->cap;
+
 	return cap->max_send_wr <= URXE_MAX_QP_WR &&
-	       cap->max_recv_wr <= URXE_MAX_QP_WR &&
 	       cap->max_send_sge <= URXE_MAX_SGE &&
-	       cap->max_recv_sge <= URXE_MAX_SGE &&
-	       cap->max_inline_data <= URXE_MAX_INLINE;
+	       cap->max_inline_data <= URXE_MAX_INLINE &&
+	       (init->srq || (cap->max_recv_wr <= URXE_MAX_QP_WR &&
+			      cap->max_recv_sge <= URXE_MAX_SGE));
 }
 
 static int check_init_attr(const struct ib_qp_init_attr *init)
@@ -62,7 +65,7 @@ static int check_init_attr(const struct ib_qp_init_attr *init)
 		return -EOPNOTSUPP;
 	if (!type_ok(init->qp_type))
 		return -EOPNOTSUPP;
-	if (!init->send_cq || !init->recv_cq || !caps_ok(&init->cap))
+	if (!init->send_cq || !init->recv_cq || !caps_ok(init))
 		return -EINVAL;
 	return 0;
 }
@@ -260,7 +263,7 @@ static bool may_post_send(const struct urxe_qp *qp)
 
 /*
  * A user QP's requests are in its ring already, and a call without any is the
- * doorbell. Those that are refused here are forgotten when it gets to RTS.
+ * doorbell. Those that are refused are forgotten by the SQ side.
  */
 int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 		   const struct ib_send_wr **bad_wr)
@@ -270,6 +273,7 @@ int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 
 	if ((qp_is_user(qp) && wr) || !may_post_send(qp)) {
 		*bad_wr = wr;
+		urxe_runner_defer(&qp->sq_runner);
 		return -EINVAL;
 	}
 	for (; wr && !err; wr = wr->next) {

@@ -130,6 +130,9 @@ static void set_behaviour(struct urxe_qp *qp, const struct ib_qp_attr *attr,
 		qp->attr.pkey_index = attr->pkey_index;
 	if (mask & IB_QP_PORT)
 		qp->attr.port_num = attr->port_num;
+	/* Is of one change to SQD, and not of the next. */
+	if (mask & IB_QP_STATE)
+		qp->attr.en_sqd_async_notify = false;
 	if (mask & IB_QP_EN_SQD_ASYNC_NOTIFY)
 		qp->attr.en_sqd_async_notify = attr->en_sqd_async_notify;
 	if (mask & IB_QP_TIMEOUT)
@@ -170,6 +173,8 @@ static void set_state(struct urxe_qp *qp, enum ib_qp_state state)
 	/* What has been posted already was too early, and refused. */
 	if (qp->state == IB_QPS_RTR && state == IB_QPS_RTS)
 		urxe_sq_reset(&qp->sq);
+	if (state == IB_QPS_SQD)
+		qp->req.drained = false;
 	spin_lock_irqsave(&qp->state_lock, flags);
 	trace_urxe_qp_state(qp, state);
 	WRITE_ONCE(qp->state, state);

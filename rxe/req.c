@@ -261,6 +261,8 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		break;
 	default:
 		urxe_qp_drop(qp, &qp->req.inbox);
+		/* What has been posted is too early, and was refused. */
+		urxe_sq_reset(&qp->sq);
 		return URXE_STEP_DONE;
 	}
 	return end_sq(qp, ctx);
