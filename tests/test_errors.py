@@ -13,6 +13,7 @@ import time
 
 import pytest
 from pyverbs.mr import MR
+from pyverbs.wr import SendWR
 
 from lab import net, resources
 from lab.rc import Node, Two, counters, counting, e, same
@@ -333,6 +334,17 @@ def test_operation_not_allowed(pair):
         assert a.statuses(2) == [(1, e.IBV_WC_LOC_QP_OP_ERR), (2, FLUSHED)]
 
 
+@pytest.mark.parametrize("opcode", (READ, CAS, FAA), ids=("read", "compare", "fetch_and_add"))
+def test_inline_answer(pair, opcode):
+    """An answer needs memory to go to; nothing is done without."""
+    with Two(pair, size=SIZE) as (a, b):
+        untouched = fill(b)
+        a.post(opcode, 0, 8, b.identity(), compare_add=1, swap=2,
+               flags=e.IBV_SEND_SIGNALED | e.IBV_SEND_INLINE)
+        assert a.statuses() == [(0, e.IBV_WC_LOC_QP_OP_ERR)]
+        untouched()
+
+
 # --- receiver not ready ----------------------------------------------------
 
 
@@ -370,6 +382,27 @@ def test_rnr_for_ever(pair, opcode):
         done, = b.poll_receive()
         assert (done.wr_id, done.byte_len) == (7, 5000)
         assert same(b.memory[0:5000], a.memory[0:5000])
+
+
+@pytest.mark.parametrize("opcode", (READ, FAA), ids=("read", "fetch_and_add"))
+def test_rnr_drops_what_is_behind(pair, opcode):
+    """What was on the wire behind the refused message is asked for again with it, not when
+    a time-out says so: there is none."""
+    with Two(pair, size=SIZE, timeout=0, rnr_retries=7, rnr_timer=14) as (a, b):
+        fill(a, b)
+        peer = b.identity()
+        behind = SendWR(wr_id=2, opcode=opcode, num_sge=1, sg=[a.sge(0, 8)],
+                        send_flags=e.IBV_SEND_SIGNALED)
+        if opcode == READ:
+            behind.set_wr_rdma(peer.rkey, peer.address)
+        else:
+            behind.set_wr_atomic(peer.rkey, peer.address, 1, 0)
+        with counting(b.end.link, tx_rnr_nak=1):
+            a.qp.post_send(SendWR(wr_id=1, opcode=SEND, num_sge=1, sg=[a.sge(64, 8)],
+                                  send_flags=e.IBV_SEND_SIGNALED, next_wr=behind))
+            b.post_receive(64, 8)
+            assert a.statuses(2) == [(1, 0), (2, 0)]
+        b.poll_receive()
 
 
 # --- nobody answers --------------------------------------------------------

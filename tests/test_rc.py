@@ -423,18 +423,30 @@ def test_cq_resize(pair):
 
 
 def test_cq_overflow(pair):
-    """A queue that is full goes to error and says so, once."""
+    """A queue that is full goes to error and says so, once; and so does the queue pair whose
+    completion is lost with that."""
     with Two(pair, size=8192, depth=64, a={"cqe": 15}) as (a, b):
         peer = b.identity()
         room = a.cq.cqe
         for wr_id in range(room + 5):
             a.post(e.IBV_WR_RDMA_WRITE, 0, 8, peer, wr_id=wr_id)
-        assert a.event() == e.IBV_EVENT_CQ_ERR
-        # The next event is of when all that was sent is done.
-        stop_sending(a)
-        assert a.event(30) == e.IBV_EVENT_SQ_DRAINED
-        assert a.event(0) is None
+        assert a.events(2) == sorted((e.IBV_EVENT_CQ_ERR, e.IBV_EVENT_QP_FATAL))
+        a.wait_state(e.IBV_QPS_ERR)
+        assert a.event(0.2) is None
         assert [one.wr_id for one in a.poll(room)] == list(range(room))
+
+
+def test_receive_cq_overflow(pair):
+    """Nor is a message taken for delivered that its receiver will never hear of."""
+    with Two(pair, size=8192, depth=64, b={"cqe": 15}, timeout=8, retries=1) as (a, b):
+        room = b.rcq.cqe
+        for wr_id in range(room + 1):
+            b.post_receive(0, 8, wr_id=wr_id)
+            a.post(e.IBV_WR_SEND, 0, 8, wr_id=wr_id)
+        assert a.statuses(room + 1) == [
+            *((wr_id, 0) for wr_id in range(room)), (room, e.IBV_WC_RETRY_EXC_ERR)]
+        assert b.events(2) == sorted((e.IBV_EVENT_CQ_ERR, e.IBV_EVENT_QP_FATAL))
+        assert [one.wr_id for one in b.poll_receive(room)] == list(range(room))
 
 
 # --- states and attributes -------------------------------------------------
@@ -659,6 +671,26 @@ def test_drain(pair):
         assert got == [*range(done, 20), 99]
         b.poll_receive()
         assert a.event(0) is None
+        # Who does not ask is not told; what he asked for the last time is of then.
+        a.qp.modify(QPAttr(qp_state=e.IBV_QPS_SQD), e.IBV_QP_STATE)
+        net.wait_for(lambda: not a.qp.query(0)[0].sq_draining, 5, "a drained queue")
+        assert a.event(0.2) is None
+
+
+@pytest.mark.parametrize("ends", ("here", "there"))
+def test_sent_too_early(pair, ends):
+    """What ibv_post_send() has refused does not complete, not even flushed."""
+    with Two(pair, size=8192, connect=False) as (a, b):
+        b.connect(a.identity())
+        a.qp.to_rtr(a.attributes(b.identity()))
+        with pytest.raises(PyverbsRDMAError):
+            a.post(e.IBV_WR_SEND, 0, 8)
+        if ends == "here":
+            a.to_error()
+        else:
+            b.post(e.IBV_WR_RDMA_WRITE, 0, 8, b.identity()._replace(address=0))
+            a.wait_state(e.IBV_QPS_ERR)
+        a.nothing()
 
 
 def test_flush_order(pair):

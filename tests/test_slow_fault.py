@@ -16,6 +16,7 @@ import time
 import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
+from pyverbs.wr import SendWR
 
 from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
@@ -242,6 +243,26 @@ def test_a_page_that_never_comes(pair, slow):
     """Few retries do end, in a status that says why."""
     with stuck(pair, slow, rnr_retries=1) as (a, _):
         assert a.statuses() == [(0, e.IBV_WC_RNR_RETRY_EXC_ERR)]
+
+
+def test_what_is_done_is_acknowledged(pair, slow):
+    """The message before the one that has to wait has been done, and its sender hears of
+    it though it never asks again."""
+    with Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, timeout=0) as (a, b):
+        peer = b.identity()
+        second = SendWR(wr_id=2, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1, sg=[a.sge(0, PAGE)],
+                        send_flags=e.IBV_SEND_SIGNALED)
+        first = SendWR(wr_id=1, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1, sg=[a.sge(0, 0)],
+                       send_flags=e.IBV_SEND_SIGNALED, next_wr=second)
+        for request in (first, second):
+            request.set_wr_rdma(peer.rkey, peer.address)
+        a.qp.post_send(first)
+        slow.wait()
+        assert a.statuses() == [(1, 0)]
+        a.nothing()
+        slow.answer()
+        assert a.statuses() == [(2, 0)]
+        b.memory = Mapping(PAGE)
 
 
 # --- and no other --------------------------------------------------------------------

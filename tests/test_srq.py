@@ -14,7 +14,7 @@ import pytest
 from pyverbs.mr import MR
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsError
-from pyverbs.qp import QP, QPInitAttr
+from pyverbs.qp import QP, QPCap, QPInitAttr
 from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR
 
@@ -95,6 +95,15 @@ def test_many_queue_pairs(pair, opcode):
                 assert done.src_qp == mine.qp.qp_num
                 landed = wr_id * SLOT if opcode == SEND else at
                 assert same(b.memory[landed:landed + length], data)
+
+
+def test_receive_queue_of_its_own(pair):
+    """What is said of one is not for a queue pair that uses another."""
+    with Shared(pair) as shared:
+        b = shared.b
+        b.init.cap = QPCap(max_send_wr=1, max_recv_wr=1 << 20, max_send_sge=1,
+                           max_recv_sge=1000)
+        QP(b.pd, b.init).close()
 
 
 def test_no_request_left(pair):

@@ -366,7 +366,7 @@ def test_out_of_order(pair):
 
 def test_duplicates(pair):
     """What comes twice is done once, and answered twice, alike."""
-    with Line(pair) as line, counting(pair.b.link, rx_duplicate=7):
+    with Line(pair) as line, counting(pair.b.link, rx_duplicate=8):
         b = line.b
         send = line.header(wire.SEND_ONLY, 0) + b"once"
         assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
@@ -389,6 +389,10 @@ def test_duplicates(pair):
         line.injector.send(line.read(3, 1024, 3000 - 1024))
         answers = line.injector.heard(2, 2)
         assert same(b"".join(one.payload for one in answers), b.memory[1024:3000])
+        # And what one asks for who has got all but that.
+        line.injector.send(line.read(3, 1024, 1024))
+        answers = line.injector.heard(2, 1)
+        assert same(b"".join(one.payload for one in answers), b.memory[1024:2048])
         # Not what was asked for the first time: no answer, no harm.
         assert line.ask(line.read(2, 0, 9999), seconds=0.2) == []
         write = line.write(5, 200, b"first")
