@@ -397,11 +397,13 @@ def test_rnr_drops_what_is_behind(pair, opcode):
             behind.set_wr_rdma(peer.rkey, peer.address)
         else:
             behind.set_wr_atomic(peer.rkey, peer.address, 1, 0)
-        with counting(b.end.link, tx_rnr_nak=1):
-            a.qp.post_send(SendWR(wr_id=1, opcode=SEND, num_sge=1, sg=[a.sge(64, 8)],
-                                  send_flags=e.IBV_SEND_SIGNALED, next_wr=behind))
-            b.post_receive(64, 8)
-            assert a.statuses(2) == [(1, 0), (2, 0)]
+        before = counters(b.end.link)["tx_rnr_nak"]
+        a.qp.post_send(SendWR(wr_id=1, opcode=SEND, num_sge=1, sg=[a.sge(64, 8)],
+                              send_flags=e.IBV_SEND_SIGNALED, next_wr=behind))
+        net.wait_for(lambda: counters(b.end.link)["tx_rnr_nak"] > before, 5,
+                     "receiver not ready")
+        b.post_receive(64, 8)
+        assert a.statuses(2) == [(1, 0), (2, 0)]
         b.poll_receive()
 
 
