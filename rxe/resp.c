@@ -27,6 +27,19 @@
 
 /* --- completions on the receive queue ----------------------------------- */
 
+/* Nor is what it was of taken for delivered by the peer. */
+static void completion_lost(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+{
+	struct urxe_ctx ctx = {};
+
+	if (pkt && (qp->service & OP_RC)) {
+		urxe_count(qp->dev, URXE_CNT_TX_ERR_NAK);
+		urxe_send_nak(qp, &ctx, AETH_NAK_REM_OP);
+		urxe_ctx_leave_next(&ctx);
+	}
+	urxe_qp_error(qp, IB_EVENT_QP_FATAL);
+}
+
 void urxe_resp_complete(struct urxe_qp *qp, struct ib_wc *wc,
 			const struct urxe_pkt *pkt)
 {
@@ -40,7 +53,7 @@ void urxe_resp_complete(struct urxe_qp *qp, struct ib_wc *wc,
 	}
 	if (!urxe_cq_post(to_ucq(qp->ibqp.recv_cq), wc,
 			  pkt && (pkt->bth.flags & BTH_SE)))
-		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
+		completion_lost(qp, pkt);
 }
 
 static void post_recv_cqe(struct urxe_qp *qp, enum ib_wc_status status,
