@@ -32,6 +32,15 @@ def test_pingpong(pair, program, options, ipv6):
     assert "iters in" in client
 
 
+def test_first_gid(pair):
+    """Of the address that the NIC has by its MAC: who names no GID gets this one."""
+    def argv(end):
+        return ["ibv_rc_pingpong", "-d", end.link.name, "-g", 0, "-n", 200]
+    client, _ = pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
+                        tcp_port=PINGPONG_PORT)
+    assert "iters in" in client
+
+
 @pytest.mark.parametrize("tests", (
     slow((
         "rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat",
