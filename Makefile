@@ -19,8 +19,11 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # As the kernel calls itself. (kernel.release, in Debian's headers, need not be it.)
-RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
+RELEASE = $(or $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h),\
+	$(error no kernel headers in $(KDIR)))
 DEPMOD_BASE = $(if $(INSTALL_MOD_PATH),-b $(INSTALL_MOD_PATH))
+# Not in everybody's path who becomes root.
+export PATH := $(PATH):/usr/sbin:/sbin
 ALL_KERNELS := 6.1 6.12 sid
 KERNELS = $(or $(KERNEL),$(ALL_KERNELS))
 

@@ -7,12 +7,14 @@
 #	layer	a directory laid over a tree: a debug kernel, or modules just built
 #	slot	the right to run one virtual machine now
 
-# Not in everybody's path who becomes root.
+# Not in everybody's path who becomes root; and what else a login may have set.
 PATH=$PATH:/usr/sbin:/sbin
+export LC_ALL=C.UTF-8
+umask 022
 
 VM_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$VM_DIR/../.." && pwd)
-CACHE=${URXE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/urxe}
+CACHE=${URXE_CACHE:-${XDG_CACHE_HOME:-${HOME:-~}/.cache}/urxe}
 ALL_KERNELS="6.1 6.12 sid"
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -43,8 +45,9 @@ need_packages() {
 }
 
 apt_install() {
-	apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq --no-install-recommends "$@" >&2
+	apt-get update -qq >&2 || say "trying with what apt knew before"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+		-o DPkg::Lock::Timeout=600 "$@" >&2
 }
 
 # with_lock NAME COMMAND...: no two holders of one name at a time
@@ -74,7 +77,10 @@ drop_unused() {
 	for dir in "$@"; do
 		[ -d "$dir" ] || continue
 		exec {fd}<"$dir"
-		flock -n -x "$fd" && rm -rf --one-file-system "$dir"
+		# By another name first: half of it is not to be taken for all.
+		if flock -n -x "$fd" && mv "$dir" "$CACHE/tmp.$BASHPID.${dir##*/}"; then
+			rm -rf --one-file-system "$CACHE/tmp.$BASHPID.${dir##*/}"
+		fi
 		exec {fd}>&-
 	done
 }
@@ -101,13 +107,15 @@ build_dir() {
 # take_slot: wait until fewer than two virtual machines run, for the life of
 # this process
 take_slot() {
-	local fd n
+	local fd n told=
 	while :; do
 		for n in 0 1; do
 			exec {fd}>"$CACHE/.slot-$n"
 			! flock -n "$fd" || return 0
 			exec {fd}>&-
 		done
+		[ -n "$told" ] || say "waiting for another virtual machine to end"
+		told=y
 		sleep 1
 	done
 }
