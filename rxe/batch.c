@@ -164,7 +164,7 @@ static void to_peer(struct urxe_batch *batch, struct sk_buff *skb)
 	struct urxe_qp *peer = urxe_qp_get(qp->dev->ns->net, batch->dqpn);
 
 	if (!peer) {
-		urxe_count(qp->dev, URXE_CNT_DROP_NO_QP);
+		urxe_count_add(qp->dev, URXE_CNT_DROP_NO_QP, batch->count);
 		kfree_skb(skb);
 		return;
 	}

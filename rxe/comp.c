@@ -294,7 +294,7 @@ static int atomic_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
  */
 static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
-	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+	struct urxe_qp *sender = urxe_ref_sender(pkt);
 
 	urxe_count(qp->dev, URXE_CNT_REFUSED);
 	if (sender) {

@@ -36,6 +36,7 @@
  * @sq_sig_all: every send completes with a CQE
  * @state_lock: guards changes of @state; read by READ_ONCE anywhere
  * @state: the only copy of the QP's state
+ * @life: times that it has been reset
  * @attr: what modify set; see above for who may read it when
  * @cap: what create gave
  * @mtu: payload bytes of a full packet
@@ -61,6 +62,7 @@ struct urxe_qp {
 	bool			sq_sig_all;
 	spinlock_t		state_lock;
 	enum ib_qp_state	state;
+	u32			life;
 	struct ib_qp_attr	attr;
 	struct ib_qp_cap	cap;
 	u32			mtu;

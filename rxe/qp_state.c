@@ -158,6 +158,7 @@ static void set_av(struct urxe_qp *qp, const struct ib_qp_attr *attr,
 
 static void reset(struct urxe_qp *qp)
 {
+	WRITE_ONCE(qp->life, qp->life + 1);
 	urxe_req_reset(qp);
 	urxe_resp_reset(qp);
 	memset(&qp->attr, 0, sizeof(qp->attr));

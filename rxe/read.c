@@ -76,8 +76,6 @@ static void read_sent(struct urxe_resp *resp, u32 len, u32 packets)
 	read->va += len;
 	read->resid -= len;
 	read->active = read->resid;
-	if (!read->active)
-		clear_bit(0, &resp->refused);
 }
 
 static void put_read_aeth(struct urxe_qp *qp, struct urxe_bth *bth)
@@ -117,7 +115,7 @@ static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
 		      const struct rxe_sge *sge)
 {
 	return qp_is_user(qp) && sge->length >= URXE_REF_MIN &&
-	       !qp->resp.refused && urxe_batch_is_local(batch) &&
+	       !qp->resp.read.by_value && urxe_batch_is_local(batch) &&
 	       urxe_sg_at_hand(qp->ibqp.pd, sge, 1, 0, sge->length,
 			       IB_ACCESS_REMOTE_READ);
 }
@@ -138,6 +136,7 @@ static int read_reference(struct urxe_qp *qp, struct urxe_batch *batch,
 		.len = sge->length,
 		.packets = packets,
 		.access = IB_ACCESS_REMOTE_READ,
+		.life = qp->life,
 		.num_sge = 1,
 	};
 	batch->ref->sge[0] = *sge;
@@ -223,6 +222,7 @@ void urxe_read_replay(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	    va == res->va + off && len <= res->len - off) {
 		urxe_read_start(qp, pkt->psn, res->rkey, va, len);
 		/* Who has refused a reference has not had the answer. */
-		qp->resp.read.again = !qp->resp.refused;
+		qp->resp.read.by_value = test_and_clear_bit(0, &qp->resp.refused);
+		qp->resp.read.again = !qp->resp.read.by_value;
 	}
 }

@@ -11,15 +11,39 @@
 #include "ref.h"
 #include "sg.h"
 
-struct urxe_qp *urxe_ref_sender(struct sk_buff *skb)
+/*
+ * Do the bytes still stand for what was sent? Not those of a work request that has been
+ * flushed, or forgotten in a reset: they are the consumer's again. The answer to a READ
+ * was given, whatever has come of the QP since.
+ */
+static bool stands(const struct urxe_qp *sender, const struct urxe_ref *ref)
 {
-	struct urxe_qp *qp = urxe_handle_qp(urxe_handle_of(skb));
+	enum ib_qp_state state = qp_state(sender);
 
-	if (qp && (qp_state(qp) < IB_QPS_RTR || qp_state(qp) == IB_QPS_ERR)) {
+	return READ_ONCE(sender->life) == ref->life && state >= IB_QPS_RTR &&
+	       (ref->access || state != IB_QPS_ERR);
+}
+
+struct urxe_qp *urxe_ref_sender(const struct urxe_pkt *pkt)
+{
+	struct urxe_qp *qp = urxe_handle_qp(urxe_handle_of(pkt->skb));
+
+	if (qp && !stands(qp, pkt->ref)) {
 		urxe_qp_put(qp);
 		return NULL;
 	}
 	return qp;
+}
+
+/* The bytes have been read, as they were until now. Uses up the reference on @sender. */
+static int read_from(struct urxe_qp *sender, const struct urxe_ref *ref, int err)
+{
+	/* Who may write to them has changed the state before. */
+	smp_rmb();
+	if (!err && !stands(sender, ref))
+		err = URXE_NO_SOURCE;
+	urxe_qp_put(sender);
+	return err;
 }
 
 /* Part of a packet's payload, in one entry of its reference. */
@@ -66,14 +90,13 @@ static int move_all(struct ib_pd *from, const struct urxe_pkt *pkt,
 int urxe_ref_move(const struct urxe_pkt *pkt, const struct urxe_sink *sink,
 		  struct urxe_ctx *ctx)
 {
-	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+	struct urxe_qp *sender = urxe_ref_sender(pkt);
 	int err;
 
 	if (!sender)
 		return URXE_NO_SOURCE;
 	err = move_all(sender->ibqp.pd, pkt, sink, ctx);
-	urxe_qp_put(sender);
-	return err;
+	return read_from(sender, pkt->ref, err);
 }
 
 /*
@@ -133,13 +156,13 @@ static int fetch(struct ib_pd *from, struct sk_buff *skb, struct urxe_ref *ref,
 
 int urxe_ref_fetch(const struct urxe_pkt *pkt, struct urxe_ctx *ctx)
 {
-	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+	struct urxe_qp *sender = urxe_ref_sender(pkt);
 	int err;
 
 	if (!sender)
 		return URXE_NO_SOURCE;
 	err = fetch(sender->ibqp.pd, pkt->skb, pkt->ref, ctx);
-	urxe_qp_put(sender);
+	err = read_from(sender, pkt->ref, err);
 	if (!err)
 		pkt->ref->fetched = true;
 	return err;

@@ -26,6 +26,7 @@
  * @wire_len: bytes that as many packets would have on a wire
  * @access: right that the keys must give: 0 for the sender's own list,
  *	    IB_ACCESS_REMOTE_READ when the sender answers a READ
+ * @life: the sender's, see struct urxe_qp
  * @fetched: the bytes have been added to the skb after all
  * @num_sge: entries of @sge
  * @sge: a private copy
@@ -39,6 +40,7 @@ struct urxe_ref {
 	u32		packets;
 	u32		wire_len;
 	int		access;
+	u32		life;
 	bool		fetched;
 	u32		num_sge;
 	struct rxe_sge	sge[];
@@ -76,8 +78,9 @@ int urxe_ref_fetch(const struct urxe_pkt *pkt, struct urxe_ctx *ctx);
 
 /**
  * urxe_ref_sender - the QP that has sent a packet with a reference
- * Return: to be given to urxe_qp_put(); NULL when it is gone, or in error.
+ * Return: to be given to urxe_qp_put(); NULL when what it has sent does not stand any
+ * more: the QP is gone, in error (but for answers), or has been reset since.
  */
-struct urxe_qp *urxe_ref_sender(struct sk_buff *skb);
+struct urxe_qp *urxe_ref_sender(const struct urxe_pkt *pkt);
 
 #endif /* URXE_REF_H */

@@ -136,7 +136,8 @@ static bool length_ok(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (!(pkt->traits & OP_LAST))
 		return pkt->len == full;
 	return pkt->len <= full &&
-	       (pkt->len > full - qp->mtu || (pkt->traits & OP_FIRST));
+	       (pkt->len > full - qp->mtu ||
+		((pkt->traits & OP_FIRST) && pkt->packets == 1));
 }
 
 static bool sequence_ok(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
@@ -272,7 +273,7 @@ static int rc_request(struct urxe_qp *qp, struct urxe_pkt *pkt,
 static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		   struct urxe_ctx *ctx)
 {
-	struct urxe_qp *sender = urxe_ref_sender(pkt->skb);
+	struct urxe_qp *sender = urxe_ref_sender(pkt);
 
 	urxe_count(qp->dev, URXE_CNT_REFUSED);
 	qp->resp.nak_sent = true;
@@ -477,6 +478,7 @@ void urxe_resp_reset(struct urxe_qp *qp)
 	resp->have_rqe = false;
 	resp->last_wqe = false;
 	resp->read.active = false;
+	resp->refused = 0;
 	resp->next_res = 0;
 	if (resp->res)
 		memset(resp->res, 0, resp->num_res * sizeof(*resp->res));

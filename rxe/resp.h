@@ -44,6 +44,7 @@ struct urxe_rd_res {
  * @active: there are some left
  * @first: the next one opens a run of responses
  * @again: the peer may have had them, and asks once more
+ * @by_value: the peer, on this host, has refused references
  * @psn: of the next one
  * @rkey: where the bytes come from
  * @va: likewise
@@ -54,6 +55,7 @@ struct urxe_read {
 	bool	active;
 	bool	first;
 	bool	again;
+	bool	by_value;
 	u32	psn;
 	u32	rkey;
 	u64	va;
@@ -81,8 +83,8 @@ struct urxe_read {
  * @res: ring of answered READs and atomics
  * @num_res: entries there
  * @next_res: the oldest, to be used next
- * @refused: the requester, on this host, wants the bytes of the READ under way; bit
- *	     0, set from its side
+ * @refused: the requester, on this host, wants the bytes of the READ that it asks for
+ *	     again; bit 0, set from its side
  * @slow_seen: of @inbox, looked at for repeated requests; see slow.c
  * @flush_timer: in error: when to look for receive requests again
  * @flush_wait: jiffies from the last look to that one

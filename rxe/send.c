@@ -239,13 +239,14 @@ static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
 			       piece->len, 0);
 }
 
-static void fill_ref(struct urxe_ref *ref, const struct urxe_wqe *wqe,
-		     const struct piece *piece)
+static void fill_ref(const struct urxe_qp *qp, struct urxe_ref *ref,
+		     const struct urxe_wqe *wqe, const struct piece *piece)
 {
 	*ref = (struct urxe_ref){
 		.len = piece->len,
 		.off = piece->off,
 		.packets = piece->packets,
+		.life = qp->life,
 		.num_sge = wqe->num_sge,
 	};
 	memcpy(ref->sge, wqe->sge, wqe->num_sge * sizeof(wqe->sge[0]));
@@ -266,7 +267,7 @@ static enum urxe_tx send_reference(struct urxe_qp *qp,
 		return TX_AGAIN;
 	urxe_doorbell_refers(&qp->doorbell, true);
 	put_ext(qp, bth, wqe, 0);
-	fill_ref(batch->ref, wqe, piece);
+	fill_ref(qp, batch->ref, wqe, piece);
 	set_bits(qp, bth, wqe, piece->packets, piece->last);
 	urxe_batch_commit_ref(batch);
 	ctx->budget -= piece->len >> PAGE_SHIFT;
@@ -276,6 +277,18 @@ static enum urxe_tx send_reference(struct urxe_qp *qp,
 
 /* --- sending ------------------------------------------------------------ */
 
+/* What is made already is not to wait for a page of what is next. */
+static void send_before_wait(struct urxe_qp *qp, struct urxe_batch *batch,
+			     const struct urxe_wqe *wqe,
+			     const struct piece *piece,
+			     const struct urxe_ctx *ctx)
+{
+	if (ctx->may_sleep && batch->skb && !wqe->is_inline && piece->len &&
+	    !urxe_sg_at_hand(qp->ibqp.pd, wqe->sge, wqe->num_sge, piece->off,
+			     piece->len, 0))
+		urxe_batch_turn(batch, batch->dqpn);
+}
+
 static enum urxe_tx send_value(struct urxe_qp *qp, struct urxe_batch *batch,
 			       struct urxe_wqe *wqe, struct urxe_ctx *ctx)
 {
@@ -283,6 +296,7 @@ static enum urxe_tx send_value(struct urxe_qp *qp, struct urxe_batch *batch,
 	struct urxe_bth *bth;
 	int err;
 
+	send_before_wait(qp, batch, wqe, &piece, ctx);
 	bth = urxe_batch_packet(batch,
 				wire_opcode(qp, wqe, piece.first, piece.last),
 				piece.len, qp->req.send_psn);
