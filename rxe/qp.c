@@ -273,7 +273,8 @@ int urxe_post_send(struct ib_qp *ibqp, const struct ib_send_wr *wr,
 
 	if ((qp_is_user(qp) && wr) || !may_post_send(qp)) {
 		*bad_wr = wr;
-		urxe_runner_defer(&qp->sq_runner);
+		if (qp_is_user(qp))
+			urxe_runner_kick(&qp->sq_runner);
 		return -EINVAL;
 	}
 	for (; wr && !err; wr = wr->next) {

@@ -131,14 +131,14 @@ static void set_behaviour(struct urxe_qp *qp, const struct ib_qp_attr *attr,
 	if (mask & IB_QP_PORT)
 		qp->attr.port_num = attr->port_num;
 	/* Is of one change to SQD, and not of the next. */
-	if (mask & IB_QP_STATE)
+	if ((mask & IB_QP_STATE) && attr->qp_state != qp->state)
 		qp->attr.en_sqd_async_notify = false;
 	if (mask & IB_QP_EN_SQD_ASYNC_NOTIFY)
 		qp->attr.en_sqd_async_notify = attr->en_sqd_async_notify;
-	if (mask & IB_QP_TIMEOUT)
+	if (mask & IB_QP_TIMEOUT) {
 		qp->attr.timeout = attr->timeout;
-	if (mask & IB_QP_TIMEOUT)
-		urxe_req_set_deadline(qp);
+		urxe_req_restart_timer(qp);
+	}
 	if (mask & IB_QP_RETRY_CNT)
 		qp->attr.retry_cnt = attr->retry_cnt;
 	if (mask & IB_QP_RNR_RETRY)
@@ -172,9 +172,9 @@ static void set_state(struct urxe_qp *qp, enum ib_qp_state state)
 	if (qp->state == IB_QPS_SQE && state == IB_QPS_RTS)
 		set_sq_psn(qp, qp->req.psn);
 	/* What has been posted already was too early, and refused. */
-	if (qp->state == IB_QPS_RTR && state == IB_QPS_RTS)
+	if (qp->state < IB_QPS_RTS)
 		urxe_sq_reset(&qp->sq);
-	if (state == IB_QPS_SQD)
+	if (state == IB_QPS_SQD && qp->state != state)
 		qp->req.drained = false;
 	spin_lock_irqsave(&qp->state_lock, flags);
 	trace_urxe_qp_state(qp, state);

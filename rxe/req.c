@@ -195,6 +195,7 @@ static enum urxe_step step_after(enum urxe_tx tx)
 
 static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
+	const u32 first = qp->req.send_psn;
 	struct urxe_batch batch;
 	enum urxe_tx tx;
 
@@ -209,6 +210,9 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		tx = send_next(qp, &batch, ctx);
 	} while (tx == TX_MORE);
 	urxe_batch_send(&batch);
+	/* While a worker waited for a page of ours the peer had nothing to answer. */
+	if (ctx->may_sleep && qp->req.send_psn != first)
+		urxe_req_set_deadline(qp);
 	urxe_req_arm_timer(qp);
 	urxe_complete_ready(qp);
 	check_drained(qp);
@@ -239,6 +243,21 @@ static enum urxe_step end_sq(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	return URXE_STEP_DONE;
 }
 
+/* What a user has posted too early. */
+static void forget_refused(struct urxe_qp *qp)
+{
+	struct urxe_ring *ring = &qp->sq.ring;
+	u32 num;
+
+	if (!ring->buf)
+		return;
+	num = urxe_ring_pending(ring);
+	/* In error it is not too early, and what is posted is to be flushed. */
+	smp_rmb();
+	if (qp_state(qp) < IB_QPS_RTS)
+		urxe_ring_discard(ring, num);
+}
+
 enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 {
 	struct urxe_qp *qp = container_of(runner, struct urxe_qp, sq_runner);
@@ -261,8 +280,7 @@ enum urxe_step urxe_sq_step(struct urxe_runner *runner, struct urxe_ctx *ctx)
 		break;
 	default:
 		urxe_qp_drop(qp, &qp->req.inbox);
-		/* What has been posted is too early, and was refused. */
-		urxe_sq_reset(&qp->sq);
+		forget_refused(qp);
 		return URXE_STEP_DONE;
 	}
 	return end_sq(qp, ctx);

@@ -211,7 +211,7 @@ static void acknowledge(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		resp->ack_due = false;
 	else if (pkt_ack_requested(pkt))
 		resp->ack_due = true;
-	if (resp->unacked >= ACK_COALESCE)
+	if (resp->unacked >= ACK_COALESCE && qp_state(qp) != IB_QPS_ERR)
 		urxe_send_ack(qp, ctx);
 }
 

@@ -70,6 +70,13 @@ void urxe_req_arm_timer(struct urxe_qp *qp)
 	mod_timer(&req->timer, req->deadline);
 }
 
+void urxe_req_restart_timer(struct urxe_qp *qp)
+{
+	timer_delete_sync(&qp->req.timer);
+	clear_bit(SQ_EV_TIMEOUT, &qp->req.events);
+	urxe_req_set_deadline(qp);
+}
+
 void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
 {
 	struct urxe_req *req = &qp->req;
@@ -207,7 +214,7 @@ void urxe_req_take_events(struct urxe_qp *qp)
 		req->timeouts++;
 		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
 		if (req->una_psn != req->alive_psn)
-			start_probe(qp, false);
+			start_probe(qp, req->probe && req->dropped);
 	}
 }
 

@@ -44,6 +44,9 @@ void urxe_req_take_events(struct urxe_qp *qp);
 /* From now on the peer has the time to answer that it is given. */
 void urxe_req_set_deadline(struct urxe_qp *qp);
 
+/* The time that the peer is given has changed. The runner is stopped; process context. */
+void urxe_req_restart_timer(struct urxe_qp *qp);
+
 /* See to it that a time-out is noticed, if there can be one. */
 void urxe_req_arm_timer(struct urxe_qp *qp);
 

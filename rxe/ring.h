@@ -104,10 +104,10 @@ static inline void urxe_ring_release(const struct urxe_ring *ring, u32 index)
 	smp_store_release(&ring->buf->consumer_index, index & ring->mask);
 }
 
-/* Skip what is waiting. */
-static inline void urxe_ring_discard(struct urxe_ring *ring)
+/* Skip @num of those that wait. */
+static inline void urxe_ring_discard(struct urxe_ring *ring, u32 num)
 {
-	ring->index = (ring->index + urxe_ring_pending(ring)) & ring->mask;
+	ring->index = (ring->index + num) & ring->mask;
 	urxe_ring_release(ring, ring->index);
 }
 

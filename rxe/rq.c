@@ -155,6 +155,6 @@ void urxe_rq_reset(struct urxe_rq *rq)
 	if (!rq->ring.buf)
 		return;
 	spin_lock_irqsave(&rq->lock, flags);
-	urxe_ring_discard(&rq->ring);
+	urxe_ring_discard(&rq->ring, urxe_ring_pending(&rq->ring));
 	spin_unlock_irqrestore(&rq->lock, flags);
 }

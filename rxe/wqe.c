@@ -366,7 +366,7 @@ void urxe_sq_reset(struct urxe_sq *sq)
 	sq->next = sq->head;
 	WRITE_ONCE(sq->una, sq->head);
 	if (sq->ring.buf)
-		urxe_ring_discard(&sq->ring);
+		urxe_ring_discard(&sq->ring, urxe_ring_pending(&sq->ring));
 }
 
 /* What is fetched and not completed is still the user's to wait for. */

@@ -66,15 +66,14 @@ class Bench:
             run("ip", "addr", "replace", f"fd04::{number}/64", "dev", nic, "nodad")
             run("ip", "link", "set", nic, "up")
         self.link = net.Link(self.type, self.nics[0])
+        self.gid = self.link.gid_index("10.4.0.1")
         return self
 
     def options(self):
         """Left to itself the suite takes the first GID, of an address that the NIC has by
         its MAC."""
         named = ["--dev", self.link.name]
-        if self.kind == "veth":
-            named += ["--gid", str(self.link.gid_index("10.4.0.1"))]
-        return named
+        return [*named, "--gid", str(self.gid)] if self.kind == "veth" else named
 
     def __exit__(self, *exc):
         self.link.delete()

@@ -22,7 +22,7 @@ from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.rc import Node, Two, counters, e, same
 from lab.slowfile import SlowFile
-from lab.verbs import Peer
+from lab.verbs import ACCESS, Peer
 
 SIZE = 16 * PAGE
 # All the patience that a requester has with silence: 34 ms, and 67 ms three times.
@@ -248,20 +248,61 @@ def test_a_page_that_never_comes(pair, slow):
 def test_what_is_done_is_acknowledged(pair, slow):
     """The message before the one that has to wait has been done, and its sender hears of
     it though it never asks again."""
-    with Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, timeout=0) as (a, b):
-        peer = b.identity()
-        second = SendWR(wr_id=2, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1, sg=[a.sge(0, PAGE)],
-                        send_flags=e.IBV_SEND_SIGNALED)
-        first = SendWR(wr_id=1, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1, sg=[a.sge(0, 0)],
-                       send_flags=e.IBV_SEND_SIGNALED, next_wr=second)
-        for request in (first, second):
-            request.set_wr_rdma(peer.rkey, peer.address)
-        a.qp.post_send(first)
+    with contextlib.closing(Mapping(PAGE)) as there, \
+         Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, timeout=0) as (a, b):
+        there.poke(bytes(PAGE))
+        with contextlib.closing(MR(b.pd, PAGE, ACCESS, address=there.addr)) as region:
+            # Of one size, so that they come together.
+            second = SendWR(wr_id=2, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1,
+                            sg=[a.sge(0, 1000)], send_flags=e.IBV_SEND_SIGNALED)
+            second.set_wr_rdma(b.identity().rkey, b.identity().address)
+            first = SendWR(wr_id=1, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1,
+                           sg=[a.sge(0, 1000)], send_flags=e.IBV_SEND_SIGNALED,
+                           next_wr=second)
+            first.set_wr_rdma(region.rkey, there.addr)
+            a.qp.post_send(first)
+            slow.wait()
+            assert a.statuses() == [(1, 0)]
+            a.nothing()
+            slow.answer()
+            assert a.statuses() == [(2, 0)]
+        b.memory = Mapping(PAGE)
+
+
+def test_own_page_is_not_the_peers_time(pair):
+    """The peer has nothing to answer as long as the sender waits for the rest."""
+    with contextlib.closing(UserFault()) as slow, \
+         Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, timeout=15,
+             retries=0) as (a, b):
+        slow.uffd.answer(slow.mapping.addr, slow.bytes[:PAGE])
+        b.post(e.IBV_WR_RDMA_WRITE, 0, 2 * PAGE, a.identity())
         slow.wait()
-        assert a.statuses() == [(1, 0)]
-        a.nothing()
+        time.sleep(LONG)
         slow.answer()
-        assert a.statuses() == [(2, 0)]
+        b.poll()
+        assert same(a.memory[0:2 * PAGE], slow.bytes[:2 * PAGE])
+        b.memory = Mapping(PAGE)
+
+
+def test_what_is_made_is_sent(pair):
+    """A message whose page has come does not wait for the next one's."""
+    with contextlib.closing(UserFault()) as slow, \
+         Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, timeout=0) as (a, b):
+        requests = []
+        for number in (1, 0):
+            requests.append(SendWR(
+                wr_id=number, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1,
+                sg=[b.sge(number * PAGE, PAGE)], send_flags=e.IBV_SEND_SIGNALED,
+                next_wr=requests[-1] if requests else None))
+            requests[-1].set_wr_rdma(a.identity().rkey, a.identity().address)
+        b.qp.post_send(requests[-1])
+        slow.wait()
+        slow.uffd.answer(slow.mapping.addr, slow.bytes[:PAGE])
+        slow.wait()
+        assert b.statuses() == [(0, 0)]
+        b.nothing(0)
+        slow.answer()
+        assert b.statuses() == [(1, 0)]
         b.memory = Mapping(PAGE)
 
 
