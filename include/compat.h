@@ -18,19 +18,19 @@
 /* reg_user_mr is told of a DMA handle, which no one without DMA supports. */
 #ifdef HAVE_REG_MR_DMAH
 #define COMPAT_DMAH_ARG	struct ib_dmah *dmah,
-#define URXE_NO_DMAH	NULL,
+#define COMPAT_NO_DMAH	NULL,
 #else
 #define COMPAT_DMAH_ARG
-#define URXE_NO_DMAH
+#define COMPAT_NO_DMAH
 #endif
 
 /* What create_cq is given besides the attributes, and the udata in it. */
 #ifdef HAVE_CREATE_CQ_ATTRS
 #define COMPAT_CQ_ATTRS	struct uverbs_attr_bundle
-#define URXE_CQ_UDATA(attrs)	((attrs) ? &(attrs)->driver_udata : NULL)
+#define COMPAT_CQ_UDATA(attrs)	((attrs) ? &(attrs)->driver_udata : NULL)
 #else
 #define COMPAT_CQ_ATTRS	struct ib_udata
-#define URXE_CQ_UDATA(attrs)	(attrs)
+#define COMPAT_CQ_UDATA(attrs)	(attrs)
 #endif
 
 /* The kernel's own CQs can't be resized any more, and the number is unsigned. */

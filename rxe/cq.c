@@ -130,7 +130,7 @@ free_ring:
 int urxe_create_cq(struct ib_cq *ibcq, const struct ib_cq_init_attr *attr,
 		   COMPAT_CQ_ATTRS *attrs)
 {
-	struct ib_udata *udata = URXE_CQ_UDATA(attrs);
+	struct ib_udata *udata = COMPAT_CQ_UDATA(attrs);
 	struct urxe_cq *cq = to_ucq(ibcq);
 	struct rxe_create_cq_resp resp = {};
 	int err;

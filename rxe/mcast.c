@@ -140,7 +140,7 @@ static void leave6(struct group *group)
 static int join(struct group *group)
 {
 	return ipv6_addr_v4mapped(gid_addr(&group->gid)) ? join4(group) :
-						       join6(group);
+							   join6(group);
 }
 
 static void leave(struct group *group)

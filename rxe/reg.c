@@ -164,7 +164,7 @@ struct ib_mr *urxe_rereg_user_mr(struct ib_mr *ibmr, int flags, u64 start,
 	if (!(flags & IB_MR_REREG_PD))
 		pd = mr->ibmr.pd;
 	new = urxe_reg_user_mr(pd, start, length, iova, access,
-			       URXE_NO_DMAH udata);
+			       COMPAT_NO_DMAH udata);
 	if (IS_ERR(new))
 		atomic_set(&mr->windows, 0);
 	return new;
