@@ -42,7 +42,8 @@ bool urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
 
-	if (!resp->ack_due)
+	/* What failed, or was lost with its completion, is not to be taken for done. */
+	if (!resp->ack_due || qp_state(qp) == IB_QPS_ERR)
 		return true;
 	if (!send_aeth(qp, ctx, AETH_ACK | AETH_ACK_UNLIMITED,
 		       psn_add(resp->psn, -1)))

@@ -325,6 +325,7 @@ void urxe_batch_commit_ref(struct urxe_batch *batch)
 	const u32 each = sizeof(struct urxe_bth) + URXE_ICRC_LEN;
 	struct urxe_ref *ref = batch->ref;
 
+	ref->life = batch->qp->life;
 	ref->wire_len = batch->len + URXE_ICRC_LEN + ALIGN(ref->len, 4) +
 			(ref->packets - 1) * each;
 	batch->count = ref->packets;

@@ -9,7 +9,6 @@
 #include "qp.h"
 #include "ref.h"
 #include "resp.h"
-#include "sg.h"
 
 void urxe_res_remember(struct urxe_qp *qp, const struct urxe_rd_res *res)
 {
@@ -107,17 +106,13 @@ static int read_packet(struct urxe_qp *qp, struct urxe_batch *batch,
 	return 0;
 }
 
-/*
- * Can what is left be referred to instead? To a peer on this host; and of a user's: a
- * kernel consumer's memory may be gone as soon as its QP has flushed.
- */
+/* Can what is left be referred to instead? To a peer on this host. */
 static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
 		      const struct rxe_sge *sge)
 {
-	return qp_is_user(qp) && sge->length >= URXE_REF_MIN &&
-	       !qp->resp.read.by_value && urxe_batch_is_local(batch) &&
-	       urxe_sg_at_hand(qp->ibqp.pd, sge, 1, 0, sge->length,
-			       IB_ACCESS_REMOTE_READ);
+	return !qp->resp.read.by_value &&
+	       urxe_ref_possible(batch, sge, 1, 0, sge->length,
+				 IB_ACCESS_REMOTE_READ);
 }
 
 static int read_reference(struct urxe_qp *qp, struct urxe_batch *batch,
@@ -136,7 +131,6 @@ static int read_reference(struct urxe_qp *qp, struct urxe_batch *batch,
 		.len = sge->length,
 		.packets = packets,
 		.access = IB_ACCESS_REMOTE_READ,
-		.life = qp->life,
 		.num_sge = 1,
 	};
 	batch->ref->sge[0] = *sge;

@@ -4,12 +4,25 @@
  * its destruction never waits for the receiver's page faults.
  */
 #include "access.h"
+#include "batch.h"
 #include "frag.h"
 #include "handle.h"
 #include "mr.h"
 #include "qp.h"
 #include "ref.h"
 #include "sg.h"
+
+/*
+ * A kernel consumer's memory may be gone as soon as its QP has flushed, whatever the
+ * receiver is about to do with a reference.
+ */
+bool urxe_ref_possible(struct urxe_batch *batch, const struct rxe_sge *sge, u32 num,
+		       u32 off, u32 len, int access)
+{
+	return qp_is_user(batch->qp) && len >= URXE_REF_MIN &&
+	       urxe_batch_is_local(batch) &&
+	       urxe_sg_at_hand(batch->qp->ibqp.pd, sge, num, off, len, access);
+}
 
 /*
  * Do the bytes still stand for what was sent? Not those of a work request that has been

@@ -14,6 +14,8 @@
 #include "pkt.h"
 #include "urxe.h"
 
+struct urxe_batch;
+
 /* Bytes that one packet may refer to, and below which copying twice costs less. */
 #define URXE_REF_MAX	65536
 #define URXE_REF_MIN	2048
@@ -26,7 +28,7 @@
  * @wire_len: bytes that as many packets would have on a wire
  * @access: right that the keys must give: 0 for the sender's own list,
  *	    IB_ACCESS_REMOTE_READ when the sender answers a READ
- * @life: the sender's, see struct urxe_qp
+ * @life: the sender's, see struct urxe_qp; set when the packet is sent
  * @fetched: the bytes have been added to the skb after all
  * @num_sge: entries of @sge
  * @sge: a private copy
@@ -58,6 +60,16 @@ static inline struct urxe_ref *urxe_ref_of(struct sk_buff *skb)
 	return (struct urxe_ref *)PTR_ALIGN(skb_tail_pointer(skb),
 					    __alignof__(struct urxe_ref));
 }
+
+/**
+ * urxe_ref_possible - may a packet of a batch refer to bytes instead of carrying them?
+ * @batch: where it would be sent
+ * @sge: a list of @num entries, with the bytes from @off on
+ * @len: bytes
+ * @access: see struct urxe_ref
+ */
+bool urxe_ref_possible(struct urxe_batch *batch, const struct rxe_sge *sge, u32 num,
+		       u32 off, u32 len, int access);
 
 /**
  * urxe_ref_move - copy payload from the sender's memory to where it belongs

@@ -211,7 +211,7 @@ static void acknowledge(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		resp->ack_due = false;
 	else if (pkt_ack_requested(pkt))
 		resp->ack_due = true;
-	if (resp->unacked >= ACK_COALESCE && qp_state(qp) != IB_QPS_ERR)
+	if (resp->unacked >= ACK_COALESCE)
 		urxe_send_ack(qp, ctx);
 }
 
@@ -366,8 +366,8 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	 * Also when only the turn is over, or a page is missing: it may be what a caller
 	 * waits for to ring, or what a peer would take for lost.
 	 */
-	if (!qp->resp.read.active && qp_state(qp) != IB_QPS_ERR &&
-	    !urxe_send_ack(qp, ctx) && step != URXE_STEP_SLEEP)
+	if (!qp->resp.read.active && !urxe_send_ack(qp, ctx) &&
+	    step != URXE_STEP_SLEEP)
 		step = URXE_STEP_AGAIN;
 	return step;
 }

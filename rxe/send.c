@@ -226,27 +226,21 @@ static struct piece referable(const struct urxe_qp *qp,
 	return piece;
 }
 
-/*
- * A kernel consumer's memory may be gone as soon as its QP has flushed, whatever the
- * receiver is about to do with a reference.
- */
 static bool may_refer(struct urxe_qp *qp, struct urxe_batch *batch,
 		      const struct urxe_wqe *wqe, const struct piece *piece)
 {
-	return qp_is_user(qp) && !wqe->is_inline && piece->len >= URXE_REF_MIN &&
-	       !qp->req.by_value && urxe_batch_is_local(batch) &&
-	       urxe_sg_at_hand(qp->ibqp.pd, wqe->sge, wqe->num_sge, piece->off,
-			       piece->len, 0);
+	return !wqe->is_inline && !qp->req.by_value &&
+	       urxe_ref_possible(batch, wqe->sge, wqe->num_sge, piece->off,
+				 piece->len, 0);
 }
 
-static void fill_ref(const struct urxe_qp *qp, struct urxe_ref *ref,
-		     const struct urxe_wqe *wqe, const struct piece *piece)
+static void fill_ref(struct urxe_ref *ref, const struct urxe_wqe *wqe,
+		     const struct piece *piece)
 {
 	*ref = (struct urxe_ref){
 		.len = piece->len,
 		.off = piece->off,
 		.packets = piece->packets,
-		.life = qp->life,
 		.num_sge = wqe->num_sge,
 	};
 	memcpy(ref->sge, wqe->sge, wqe->num_sge * sizeof(wqe->sge[0]));
@@ -267,7 +261,7 @@ static enum urxe_tx send_reference(struct urxe_qp *qp,
 		return TX_AGAIN;
 	urxe_doorbell_refers(&qp->doorbell, true);
 	put_ext(qp, bth, wqe, 0);
-	fill_ref(qp, batch->ref, wqe, piece);
+	fill_ref(batch->ref, wqe, piece);
 	set_bits(qp, bth, wqe, piece->packets, piece->last);
 	urxe_batch_commit_ref(batch);
 	ctx->budget -= piece->len >> PAGE_SHIFT;

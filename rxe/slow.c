@@ -8,8 +8,8 @@
  * any of it.
  *
  * Before the peer asks again it has patience, and nothing is said: most pages come
- * in time. But what is done already is acknowledged before the wait, not after it; but for
- * what a READ is behind, whose answer acknowledges that.
+ * in time. What is done already is acknowledged before the wait, not after it, unless a
+ * READ came behind it, whose answer acknowledges that.
  */
 #include "opcode.h"
 #include "pkt.h"
