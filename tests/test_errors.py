@@ -13,7 +13,6 @@ import time
 
 import pytest
 from pyverbs.mr import MR
-from pyverbs.wr import SendWR
 
 from lab import net, resources
 from lab.rc import Node, Two, counters, counting, e, same
@@ -391,15 +390,9 @@ def test_rnr_drops_what_is_behind(pair, opcode):
     with Two(pair, size=SIZE, timeout=0, rnr_retries=7, rnr_timer=14) as (a, b):
         fill(a, b)
         peer = b.identity()
-        behind = SendWR(wr_id=2, opcode=opcode, num_sge=1, sg=[a.sge(0, 8)],
-                        send_flags=e.IBV_SEND_SIGNALED)
-        if opcode == READ:
-            behind.set_wr_rdma(peer.rkey, peer.address)
-        else:
-            behind.set_wr_atomic(peer.rkey, peer.address, 1, 0)
+        behind = a.request(opcode, 0, 8, peer, wr_id=2, compare_add=1)
         before = counters(b.end.link)["tx_rnr_nak"]
-        a.qp.post_send(SendWR(wr_id=1, opcode=SEND, num_sge=1, sg=[a.sge(64, 8)],
-                              send_flags=e.IBV_SEND_SIGNALED, next_wr=behind))
+        a.post(SEND, 64, 8, wr_id=1, then=behind)
         net.wait_for(lambda: counters(b.end.link)["tx_rnr_nak"] > before, 5,
                      "receiver not ready")
         b.post_receive(64, 8)

@@ -14,7 +14,6 @@ import pytest
 
 import test_data
 import test_errors
-from pyverbs.wr import SendWR
 from test_nopin import Owner
 
 from lab import wire
@@ -147,7 +146,6 @@ def test_memory_comes_and_goes(pair, owner):
     owner.close()
 
 
-@pytest.mark.slow
 @way_of_urxe
 def test_answer_before_the_end(pair):
     """A READ has its answer though the request behind it ends the peer's queue pair."""
@@ -156,13 +154,9 @@ def test_answer_before_the_end(pair):
         b.memory[0:65536] = data
         a.memory[0:65536] = bytes(65536)
         peer = b.identity()
-        bad = SendWR(wr_id=2, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1, sg=[a.sge(0, 8)],
-                     send_flags=e.IBV_SEND_SIGNALED)
-        bad.set_wr_rdma(peer.rkey ^ 1, peer.address)
-        read = SendWR(wr_id=1, opcode=e.IBV_WR_RDMA_READ, num_sge=1, sg=[a.sge(0, 65536)],
-                      send_flags=e.IBV_SEND_SIGNALED, next_wr=bad)
-        read.set_wr_rdma(peer.rkey, peer.address)
-        a.qp.post_send(read)
+        bad = a.request(e.IBV_WR_RDMA_WRITE, 0, 8, peer._replace(rkey=peer.rkey ^ 1),
+                        wr_id=2)
+        a.post(e.IBV_WR_RDMA_READ, 0, 65536, peer, wr_id=1, then=bad)
         assert a.statuses(2) == [(1, 0), (2, e.IBV_WC_REM_ACCESS_ERR)]
         assert same(a.memory[0:65536], data)
 
@@ -175,6 +169,7 @@ def test_path_mtus_differ(pair):
         assert a.statuses() == [(0, e.IBV_WC_REM_INV_REQ_ERR)]
 
 
+@pytest.mark.slow
 @way_of_urxe
 def test_many_at_once(pair):
     """More than a window and a turn, both ways at the same time."""

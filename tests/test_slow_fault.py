@@ -16,7 +16,6 @@ import time
 import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
-from pyverbs.wr import SendWR
 
 from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
@@ -253,14 +252,11 @@ def test_what_is_done_is_acknowledged(pair, slow):
         there.poke(bytes(PAGE))
         with contextlib.closing(MR(b.pd, PAGE, ACCESS, address=there.addr)) as region:
             # Of one size, so that they come together.
-            second = SendWR(wr_id=2, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1,
-                            sg=[a.sge(0, 1000)], send_flags=e.IBV_SEND_SIGNALED)
-            second.set_wr_rdma(b.identity().rkey, b.identity().address)
-            first = SendWR(wr_id=1, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1,
-                           sg=[a.sge(0, 1000)], send_flags=e.IBV_SEND_SIGNALED,
-                           next_wr=second)
-            first.set_wr_rdma(region.rkey, there.addr)
-            a.qp.post_send(first)
+            peer = b.identity()
+            second = a.request(e.IBV_WR_RDMA_WRITE, 0, 1000, peer, wr_id=2)
+            a.post(e.IBV_WR_RDMA_WRITE, 0, 1000,
+                   peer._replace(rkey=region.rkey, address=there.addr), wr_id=1,
+                   then=second)
             slow.wait()
             assert a.statuses() == [(1, 0)]
             a.nothing()
@@ -289,14 +285,8 @@ def test_what_is_made_is_sent(pair):
     does, as all of that side of the queue pair."""
     with contextlib.closing(UserFault()) as slow, \
          Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, timeout=0) as (a, b):
-        requests = []
-        for number in (1, 0):
-            requests.append(SendWR(
-                wr_id=number, opcode=e.IBV_WR_RDMA_WRITE, num_sge=1,
-                sg=[b.sge(number * PAGE, PAGE)], send_flags=e.IBV_SEND_SIGNALED,
-                next_wr=requests[-1] if requests else None))
-            requests[-1].set_wr_rdma(a.identity().rkey, a.identity().address)
-        b.qp.post_send(requests[-1])
+        second = b.request(e.IBV_WR_RDMA_WRITE, PAGE, PAGE, a.identity(), wr_id=1)
+        b.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, a.identity(), wr_id=0, then=second)
         slow.wait()
         slow.uffd.answer(slow.mapping.addr, slow.bytes[:PAGE])
         slow.wait()

@@ -12,7 +12,6 @@ import os
 import re
 
 import pytest
-from pyverbs.wr import SendWR
 
 from lab import machine, net, perftest
 from lab.rc import Two, counters, e
@@ -47,12 +46,10 @@ def spent(pair, tool, *options):
 
 def post_at_once(node, peer, count):
     """Small WRITEs, all by one doorbell."""
-    requests = []
+    requests = [None]
     for wr_id in reversed(range(count)):
-        requests.append(SendWR(wr_id=wr_id, opcode=e.IBV_WR_RDMA_WRITE, send_flags=INLINE,
-                               num_sge=1, sg=[node.sge(0, 64)],
-                               next_wr=requests[-1] if requests else None))
-        requests[-1].set_wr_rdma(peer.rkey, peer.address)
+        requests.append(node.request(e.IBV_WR_RDMA_WRITE, 0, 64, peer, wr_id=wr_id,
+                                     flags=INLINE, then=requests[-1]))
     node.qp.post_send(requests[-1])
 
 

@@ -109,19 +109,24 @@ class Side:
         self.qp.post_recv(RecvWR(wr_id=wr_id, num_sge=1,
                                  sg=[self.sge(offset, length)]))
 
-    def post(self, opcode, offset, length, peer=None, peer_offset=0, wr_id=0,
-             flags=e.IBV_SEND_SIGNALED, imm=0, compare_add=0, swap=0):
-        """Post one request whose local part is [offset, offset + length); for
-        one-sided operations also say whose memory (a Peer) and where in it."""
+    def request(self, opcode, offset, length, peer=None, peer_offset=0, wr_id=0,
+                flags=e.IBV_SEND_SIGNALED, imm=0, compare_add=0, swap=0, then=None):
+        """A request whose local part is [offset, offset + length); for one-sided
+        operations also say whose memory (a Peer) and where in it. With `then`, another
+        request, the two are posted by one call."""
         request = SendWR(wr_id=wr_id, opcode=opcode, send_flags=flags,
                          num_sge=1, imm_data=imm,
-                         sg=[self.sge(offset, length)])
+                         sg=[self.sge(offset, length)], next_wr=then)
         if opcode in (e.IBV_WR_ATOMIC_CMP_AND_SWP, e.IBV_WR_ATOMIC_FETCH_AND_ADD):
             request.set_wr_atomic(peer.rkey, peer.address + peer_offset,
                                   compare_add, swap)
         elif peer is not None:
             request.set_wr_rdma(peer.rkey, peer.address + peer_offset)
-        self.qp.post_send(request)
+        return request
+
+    def post(self, *what, **more):
+        """Post one request(), or some."""
+        self.qp.post_send(self.request(*what, **more))
 
     def poll(self, count=1, seconds=20, check=True):
         """Wait for count completions and return them."""
