@@ -278,10 +278,12 @@ def test_multicast(pair):
     net.wait_for(lambda: not joined(), 5, "the group to be left")
 
 
+CONNECTED = (("ib_send_bw", ()), ("ib_write_bw", ("-q", 3)), ("ib_read_lat", ()),
+             ("ib_atomic_bw", ()), ("ib_send_bw", ("-c", "UD", "-r", 512)))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("tool, options", (
-    ("ib_send_bw", ()), ("ib_write_bw", ("-q", 3)), ("ib_read_lat", ()), ("ib_atomic_bw", ()),
-    ("ib_send_bw", ("-c", "UD", "-r", 512))))
+@pytest.mark.parametrize("tool, options", CONNECTED)
 def test_perftest(pair, tool, options):
     """perftest with rdma_cm to connect it."""
     assert perftest.run(pair, tool, "-R", "-n", 100, *options).rows

@@ -12,6 +12,7 @@ import pytest
 
 import test_cm
 import test_data
+import test_programs
 
 from lab import net, perftest
 from lab.marks import slow, slow_but
@@ -90,6 +91,36 @@ def test_other_bytes(view, transfer):
 @pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
 def test_unreliable(view, tool, options, ipv6):
     assert perftest.run(view, tool, *options, "-n", 100, ipv6=ipv6).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool, options", (
+    ("ib_read_bw", ("-e",)), ("ib_send_lat", ("-e",)), ("ib_send_bw", ("-b", "-e")),
+    ("ib_write_lat", ("-I", 64, "-s", 64)), ("ib_send_bw", ("-l", 10)),
+    ("ib_send_bw", ("--use-srq", "-q", 4)), ("ib_send_lat", ("--use-srq",))))
+def test_other_ways(view, tool, options):
+    """Waiting for events, data within the request, lists of requests, a shared queue."""
+    assert perftest.run(view, tool, *options, "-n", 100).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("program, options", (
+    ("ibv_rc_pingpong", ()), ("ibv_rc_pingpong", ("-e", "-s", 70000)), ("ibv_uc_pingpong", ()),
+    ("ibv_ud_pingpong", ("-s", 1000)), ("ibv_srq_pingpong", ())))
+def test_pingpong(view, program, options, ipv6):
+    test_programs.test_pingpong(view, program, options, ipv6)
+
+
+@pytest.mark.slow
+def test_qperf(view):
+    test_programs.test_qperf(view, test_programs.QPERF_TESTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool, options", test_cm.CONNECTED)
+def test_perftest_by_cm(view, tool, options):
+    test_cm.test_perftest(view, tool, options)
 
 
 @pytest.mark.parametrize("program", slow_but(("rping", "udaddy"), test_cm.PROGRAMS))

@@ -66,6 +66,23 @@ def test_atomic_shapes(pair, options):
     assert perftest.run(pair, "ib_atomic_bw", *options, "-n", 200).rows
 
 
+@pytest.mark.parametrize("tool, options", (
+    ("ib_send_bw", ("-e",)), slow("ib_read_bw", ("-e",)),
+    slow("ib_send_lat", ("-e",)), slow("ib_read_lat", ("-e",)), slow("ib_atomic_bw", ("-e",)),
+    ("ib_write_lat", ("-I", 200, "-s", 200)), slow("ib_send_lat", ("-I", 200, "-s", 200)),
+    slow("ib_write_bw", ("-I", 64, "-s", 64)), slow("ib_send_bw", ("-I", 64, "-s", 64)),
+    slow("ib_write_bw", ("-l", 10)), slow("ib_send_bw", ("-l", 10, "-q", 2))))
+def test_other_ways(pair, tool, options):
+    """Waiting for events, data within the request, requests posted as lists."""
+    assert perftest.run(pair, tool, *options, "-n", 200).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", BW + LAT)
+def test_by_the_clock(pair, tool):
+    assert perftest.run(pair, tool, "-D", 2).rows
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", BW)
 def test_all_together(pair, tool):

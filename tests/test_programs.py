@@ -14,6 +14,9 @@ from lab.programs import pair_up
 
 PINGPONG_PORT = 18515
 QPERF_PORT = 19765
+QPERF_TESTS = ("rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat",
+               "rc_rdma_write_bw", "rc_rdma_write_lat", "rc_rdma_write_poll_lat",
+               "rc_compare_swap_mr", "rc_fetch_add_mr")
 
 
 @pytest.mark.parametrize("ipv6", (False, slow(True)),
@@ -42,11 +45,7 @@ def test_first_gid(pair):
 
 
 @pytest.mark.parametrize("tests", (
-    slow((
-        "rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat",
-        "rc_rdma_write_bw", "rc_rdma_write_lat", "rc_rdma_write_poll_lat",
-        "rc_compare_swap_mr", "rc_fetch_add_mr")),
-    ("ver_rc_compare_swap", "ver_rc_fetch_add")), ids=("rc", "ver"))
+    slow(QPERF_TESTS), ("ver_rc_compare_swap", "ver_rc_fetch_add")), ids=("rc", "ver"))
 def test_qperf(pair, tests):
     """By rdma_cm. Those for UC and UD know a peer by its LID only, and RoCE has none."""
     client, _ = pair_up(pair, ["qperf"],
