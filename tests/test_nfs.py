@@ -9,10 +9,11 @@
 
 import filecmp
 import random
+import subprocess
 
 import pytest
 
-from lab import crossed, machine, nfs
+from lab import crossed, machine, net, nfs
 from lab.command import run
 from lab.marks import slow
 
@@ -43,11 +44,34 @@ def same(one, other):
     return filecmp.cmp(one, other, shallow=False)
 
 
-def test_files(pair, places):
+@pytest.mark.slow
+@pytest.mark.parametrize("places", (40,), indirect=True)
+@pytest.mark.parametrize("side", ("a", "b"))
+def test_link_goes_under_load(pair, places, side):
+    """The link is removed amid a copy and added again: the copy is made whole."""
+    end = getattr(pair, side)
+    if end.link.type != "urxe":
+        pytest.skip("of rdma_rxe: with its link as the client's, the copy may fail")
+    shared, mounted, original = places
+    with nfs.exported(shared, "10.1.0.0/24"), nfs.mounted(pair.b.ipv4, mounted):
+        copying = subprocess.Popen(["cp", original, mounted / "copy"])
+        net.wait_for(lambda: (shared / "copy").exists(), 30, "the copy's beginning")
+        link_type = end.link.type
+        end.link.delete()
+        end.add_link(link_type)
+        end.link.gid_index(end.ipv4)
+        assert copying.wait(300) == 0
+        assert same(original, shared / "copy")
+
+
+@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
+def test_files(pair, places, ipv6):
     """Mount, write and compare, here and over there; unmount."""
     shared, mounted, original = places
-    with nfs.exported(shared, "10.1.0.0/24"):
-        with nfs.mounted(pair.b.ipv4, mounted):
+    network, server = (("[fd01::]/64", f"[{pair.b.ipv6}]") if ipv6 else
+                       ("10.1.0.0/24", pair.b.ipv4))
+    with nfs.exported(shared, network):
+        with nfs.mounted(server, mounted):
             run("cp", str(original), str(mounted / "copy"), timeout=300)
             assert same(original, shared / "copy")
             machine.drop_caches()

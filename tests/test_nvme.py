@@ -76,6 +76,14 @@ def test_disk_in_a_file(pair, tmp_path):
 
 
 @pytest.mark.slow
+def test_disk_by_ipv6(pair, disk):
+    with nvme.Target(pair.b.ipv6, disk) as target:
+        device = target.connect(pair.a.ipv6)
+        finish(fio(device, 32 * MIB))
+        target.disconnect()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ("a", "b"))
 def test_link_goes_under_load(pair, disk, side):
     """The link is removed while the disk is written to, added again, and the disk

@@ -5,7 +5,7 @@ They know only the first network namespace, where an address of one's own is rea
 without leaving the machine. Crossed makes the kernel look for the pair's addresses
 beyond the other device, as it would between two machines:
 
-        10.1.0.1                          10.1.0.2
+        10.1.0.1, fd01::1                 10.1.0.2, fd01::2
         link a on va ------- veth ------- vb with link b
         to 10.1.0.2: va                   to 10.1.0.1: vb
 """
@@ -30,16 +30,25 @@ class Crossed(net.Pair):
     def __init__(self, link_type, peer_type=None, mtu=1500):
         super().__init__(link_type, net.Pair.TOGETHER, mtu, peer_type)
 
+    def addresses(self):
+        """([option of ip, a's address, b's]) of each family."""
+        yield "-4", self.a.ipv4, self.b.ipv4
+        if net.has_ipv6():
+            yield "-6", self.a.ipv6, self.b.ipv6
+
     def bring_up(self):
-        a, b = self.ends
-        commands = []
-        for table, end, other in ((TABLES[0], a, b), (TABLES[1], b, a)):
-            commands += [f"route replace {other.ipv4}/32 dev {end.netdev} "
-                         f"src {end.ipv4} table {table}",
-                         f"rule add pref {table} to {other.ipv4} iif lo lookup {table}"]
-        # What is for this machine comes after that.
-        net.ip_batch(None, *commands, "rule add pref 200 lookup local",
-                     "rule delete pref 0")
+        for family, a, b in self.addresses():
+            for table, end, here, there in ((TABLES[0], self.a, a, b),
+                                            (TABLES[1], self.b, b, a)):
+                run("ip", family, "route", "replace", there, "dev", end.netdev, "src", here,
+                    "table", str(table))
+                # Who sends; and who asks, with a device in mind, where a peer would be.
+                for way in (("iif", "lo"), ("oif", end.netdev)):
+                    run("ip", family, "rule", "add", "pref", str(table), "to", there, *way,
+                        "lookup", str(table))
+            # What is for this machine comes after that.
+            run("ip", family, "rule", "add", "pref", "200", "lookup", "local")
+            run("ip", family, "rule", "delete", "pref", "0")
 
     def __enter__(self):
         super().__enter__()
@@ -47,8 +56,10 @@ class Crossed(net.Pair):
         return self
 
     def __exit__(self, *exc):
-        net.ip_batch(None, "rule add pref 0 lookup local", "rule delete pref 200",
-                     *(f"rule delete pref {table}" for table in TABLES))
+        for family, *_ in self.addresses():
+            run("ip", family, "rule", "add", "pref", "0", "lookup", "local")
+            for pref in (200, *TABLES, *TABLES):
+                run("ip", family, "rule", "delete", "pref", str(pref))
         super().__exit__()
 
 

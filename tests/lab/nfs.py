@@ -59,7 +59,7 @@ def nfsd():
 
 @contextlib.contextmanager
 def exported(directory, network):
-    """A directory given away, from a file system of its own."""
+    """A directory given away to a network, from a file system of its own."""
     run("mount", "-t", "tmpfs", "tmpfs", directory)
     run("exportfs", "-o", "rw,insecure,no_root_squash,no_subtree_check,fsid=0",
         f"{network}:{directory}")
@@ -75,8 +75,9 @@ def exported(directory, network):
 @contextlib.contextmanager
 def mounted(address, directory):
     """What a server gives away, mounted by way of RDMA."""
-    run("mount", "-t", "nfs4", "-o", f"rdma,port={PORT},vers=4.2,soft", f"{address}:/",
-        directory)
+    proto = "rdma6" if ":" in address else "rdma"
+    run("mount", "-t", "nfs4", "-o", f"proto={proto},port={PORT},vers=4.2,soft",
+        f"{address}:/", str(directory))
     try:
         yield
     finally:

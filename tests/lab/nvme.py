@@ -27,6 +27,7 @@ class Target:
 
     def __init__(self, address, backing, name="urxe-test"):
         self.address, self.backing, self.name = address, backing, name
+        self.family = "ipv6" if ":" in address else "ipv4"
         self.subsystem = f"{NVMET}/subsystems/{name}"
         self.port = f"{NVMET}/ports/1"
 
@@ -50,7 +51,7 @@ class Target:
         write_file(f"{self.subsystem}/namespaces/1/device_path", self.backing)
         write_file(f"{self.subsystem}/namespaces/1/enable", 1)
         os.mkdir(self.port)
-        for field, value in (("trtype", "rdma"), ("adrfam", "ipv4"),
+        for field, value in (("trtype", "rdma"), ("adrfam", self.family),
                              ("traddr", self.address), ("trsvcid", PORT)):
             write_file(f"{self.port}/addr_{field}", value)
         os.symlink(self.subsystem, f"{self.port}/subsystems/{self.name}")
