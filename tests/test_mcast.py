@@ -12,11 +12,13 @@ import contextlib
 import errno
 import ipaddress
 import json
+import re
 import subprocess
 
 import pytest
 
 from lab import machine, net
+from lab.command import run
 from lab.rc import counters
 
 PROGRAM = "/usr/lib/urxe/mcast"
@@ -95,6 +97,27 @@ def both(pair, group):
     ipv6 = ":" in group
     with Boxes(pair.a, ipv6) as a, Boxes(pair.b, ipv6) as b:
         yield a, b
+
+
+@pytest.mark.slow
+def test_limit(pair):
+    """As many memberships as the device says it has, and not one more; each that is left
+    makes room for another."""
+    shown = run("ibv_devinfo", "-v", "-d", pair.a.link.name)
+    most, *others = (int(re.search(rf"{name}:\s+(\d+)", shown).group(1)) for name in (
+        "max_total_mcast_qp_attach", "max_mcast_qp_attach", "max_mcast_grp"))
+    assert others == [most, most]
+    with Boxes(pair.a) as boxes:
+        groups = [f"239.9.{number >> 8}.{number & 255}" for number in range(most + 1)]
+        for group in groups[:most]:
+            boxes.attach(0, group)
+        with pytest.raises(OSError) as refused:
+            boxes.attach(1, groups[0])
+        assert refused.value.errno == errno.ENOMEM
+        boxes.detach(0, groups[7])
+        boxes.attach(0, groups[most])
+        for group in groups[:7] + groups[8:]:
+            boxes.detach(0, group)
 
 
 def nothing_more(sender, *receivers):

@@ -84,6 +84,23 @@ def test_region_limits(node):
     memory.close()
 
 
+@pytest.mark.slow
+def test_shared_queue_limit(node, debug_kernel):
+    """As many as the device says; and not one more."""
+    if debug_kernel:
+        pytest.skip("takes too long there")
+    most = node.context.query_device().max_srq
+    # The user library maps each one's ring.
+    with open("/proc/sys/vm/max_map_count", "w", encoding="ascii") as maps:
+        maps.write(str(2 * most))
+    one = SrqInitAttr(SrqAttr(max_wr=1, max_sge=1))
+    made = [SRQ(node.pd, one) for _ in range(most)]
+    with pytest.raises(PyverbsError):
+        SRQ(node.pd, one)
+    for queue in made:
+        queue.close()
+
+
 # --- many ------------------------------------------------------------------
 
 KINDS = {
