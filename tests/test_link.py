@@ -388,6 +388,45 @@ def test_deleted_while_open():
             watch.expect("fatal")
 
 
+def test_input_rules():
+    """What a rule for INPUT drops does not arrive, until there is no such rule."""
+    size = 1 << 14
+    with net.Pair("urxe") as pair, Connection(pair, size) as (a, b):
+        def nft(*words):
+            return run(*pair.b.command(["nft", *words]))
+        nft("add table inet wall; add chain inet wall in { type filter hook input "
+            "priority 0; }; add rule inet wall in udp dport 4791 counter drop")
+        a.memory[0:size] = noise(size)
+        a.post(e.IBV_WR_RDMA_WRITE, 0, size, b.identity())
+        net.wait_for(lambda: "packets 0 " not in nft("list table inet wall"), 5, "a drop")
+        assert same(b.memory[0:size], bytes(size))
+        nft("delete table inet wall")
+        a.poll()
+        assert same(b.memory[0:size], noise(size))
+
+
+def test_ipsec():
+    """A tunnel of the kernel's own between the two ends carries our packets as others."""
+    size, key = 1 << 20, "0x" + "5a" * 20
+    with net.Pair("urxe") as pair:
+        for end in pair.ends:
+            for number, (source, target) in enumerate((pair.ends, pair.ends[::-1]), 1):
+                way = f"src {source.ipv4} dst {target.ipv4} proto esp spi {number}".split()
+                end.ip("xfrm", "state", "add", *way, "mode", "transport",
+                       "aead", "rfc4106(gcm(aes))", key, "128")
+                end.ip("xfrm", "policy", "add", *way[:4], "dir",
+                       "out" if source is end else "in", "tmpl", *way[:6],
+                       "mode", "transport")
+        with Connection(pair, size) as (a, b):
+            a.memory[0:size] = noise(size)
+            a.post(e.IBV_WR_RDMA_WRITE, 0, size, b.identity())
+            a.poll()
+            assert same(b.memory[0:size], noise(size))
+        for end in pair.ends:
+            carried = end.ip("-s", "xfrm", "state")
+            assert len(re.findall(r"[1-9]\d*\(packets\)", carried)) >= 2
+
+
 def reload(*options):
     run("modprobe", "-r", "rdma_urxe")
     run("modprobe", "rdma_urxe", *options)
