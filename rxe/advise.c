@@ -75,10 +75,12 @@ static int fetch(const struct fetch *p)
 	return err;
 }
 
-/* Only programs ask for prefetches. */
+/* NULL: of a kernel consumer's. RDS registers its users' memory, and asks for them. */
 static struct urxe_ucontext *process_of(const struct urxe_mr *mr)
 {
-	return to_uuc(mr->ibmr.pd->uobject->context);
+	struct ib_uobject *pd = mr->ibmr.pd->uobject;
+
+	return pd ? to_uuc(pd->context) : NULL;
 }
 
 /* The worker is done with it, or will never begin. It is gone, unless it is awaited. */
@@ -128,6 +130,7 @@ static bool cancel(struct job *job)
 static int queue_job(struct job *job)
 {
 	struct urxe_ucontext *uuc = process_of(job->todo.mr);
+	struct urxe_dev *dev = job->todo.mr->dev;
 	int err = 0;
 
 	spin_lock(&lock);
@@ -136,7 +139,7 @@ static int queue_job(struct job *job)
 		list_add_tail(&job->entry, &jobs);
 		if (!job->awaited)
 			atomic_inc(&uuc->prefetches);
-		queue_work(uuc->wq, &job->work);
+		queue_work(uuc ? uuc->wq : dev->wq, &job->work);
 	} else {
 		err = -EFAULT;
 	}
@@ -213,12 +216,20 @@ static bool may_wait(const struct fetch *p)
 	return p->mr->umem->mm == current->mm;
 }
 
+/* Is there room for another one in the background? Kernel consumers have none. */
+static bool has_room(const struct urxe_mr *mr)
+{
+	const struct urxe_ucontext *uuc = process_of(mr);
+
+	return uuc && atomic_read(&uuc->prefetches) < BACKGROUND_MAX;
+}
+
 /* Of a dma-buf, which is nobody's pages, nothing has to be brought in. */
 static int advise_user(const struct fetch *p, bool wait)
 {
 	if (!p->mr->umem->mm)
 		return fetch(p);
-	if (!wait && atomic_read(&process_of(p->mr)->prefetches) >= BACKGROUND_MAX)
+	if (!wait && !has_room(p->mr))
 		return 0;
 	return wait && !may_wait(p) ? -EFAULT : start_job(p, wait);
 }

@@ -21,7 +21,8 @@ CASES = (
     "register_again", "map_while_registered", "invalidate", "invalidate_in_a_row",
     "invalidate_twice", "invalidate_dma_key", "send_with_invalidate",
     "send_invalidates_nothing", "send_invalidates_local",
-    "shared_queue", "shared_queue_drains", "drain", "post_with_interrupts_off", "full")
+    "shared_queue", "shared_queue_drains", "drain", "post_with_interrupts_off", "advise",
+    "full")
 
 
 @pytest.fixture(scope="module")

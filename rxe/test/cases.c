@@ -5,6 +5,8 @@
 #define pr_fmt(fmt) "urxe_test: " fmt
 
 #include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 
@@ -387,6 +389,30 @@ static void post_with_interrupts_off(struct end *a, struct end *b,
 	EXPECT(!memcmp(a->buf, b->buf, BUF_SIZE));
 }
 
+/* RDS does so with memory of its users, which is in a file with DAX. */
+static void advise(struct end *a, struct end *b, bool *failed)
+{
+	const u32 write = IB_UVERBS_ADVISE_MR_ADVICE_PREFETCH_WRITE;
+	unsigned long at = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	struct ib_sge sge = { .addr = at, .length = PAGE_SIZE };
+	struct ib_mr *mr;
+
+	EXPECT(!IS_ERR_VALUE(at));
+	mr = ib_reg_user_mr(a->pd, at, PAGE_SIZE, at,
+			    IB_ACCESS_LOCAL_WRITE | IB_ACCESS_ON_DEMAND);
+	EXPECT(!IS_ERR(mr));
+	if (!IS_ERR(mr)) {
+		sge.lkey = mr->lkey;
+		EXPECT_EQ(ib_advise_mr(a->pd, write,
+				       IB_UVERBS_ADVISE_MR_FLAG_FLUSH, &sge,
+				       1), 0);
+		EXPECT_EQ(ib_advise_mr(a->pd, write, 0, &sge, 1), 0);
+		ib_dereg_mr(mr);
+	}
+	vm_munmap(at, PAGE_SIZE);
+}
+
 static void full(struct end *a, struct end *b, bool *failed)
 {
 	struct ib_recv_wr wr = { .wr_cqe = &b->recv_cqe };
@@ -423,6 +449,7 @@ const struct test_case test_cases[] = {
 	{ .name = "shared_queue_drains", .run = shared_queue_drains, .srq = true },
 	CASE(drain),
 	CASE(post_with_interrupts_off),
+	CASE(advise),
 	CASE(full),
 	{}
 };
