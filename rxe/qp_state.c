@@ -5,6 +5,7 @@
  * A change stops both sides first. So neither ever sees half of one, and the
  * attributes need no lock on the data path.
  */
+#include "comp.h"
 #include "hdr.h"
 #include "qp.h"
 #include "retry.h"
@@ -194,6 +195,9 @@ static int apply(struct urxe_qp *qp, const struct ib_qp_attr *attr, int mask)
 	struct urxe_av av;
 	int err;
 
+	/* The step that does this may have been kept from it by our stop. */
+	if (qp->state == IB_QPS_SQE)
+		urxe_flush_sq(qp);
 	if (!ib_modify_qp_is_ok(qp->state,
 				mask & IB_QP_STATE ? attr->qp_state : qp->state,
 				qp->ibqp.qp_type, mask))
