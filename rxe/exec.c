@@ -10,14 +10,16 @@
 #include "resp.h"
 #include "srq.h"
 
-int urxe_resp_get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx)
+int urxe_resp_get_rqe(struct urxe_qp *qp, u32 least, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
+	int err;
 
 	if (resp->have_rqe)
-		return 0;
-	if (!urxe_recv_pull(qp, &resp->rqe))
-		return FAIL_RNR;
+		return resp->rqe.length < least ? FAIL_INV_REQ : 0;
+	err = urxe_recv_pull(qp, &resp->rqe, least);
+	if (err)
+		return err == -ENOENT ? FAIL_RNR : FAIL_INV_REQ;
 	resp->have_rqe = true;
 	if (resp->rqe.status)
 		return urxe_resp_fail_rqe(qp, ctx, resp->rqe.status,
@@ -235,7 +237,7 @@ int urxe_resp_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		      struct urxe_ctx *ctx)
 {
 	int err = pkt_needs_rqe(pkt) && (pkt->traits & (OP_SEND | OP_LAST)) ?
-		  urxe_resp_get_rqe(qp, ctx) : 0;
+		  urxe_resp_get_rqe(qp, 0, ctx) : 0;
 
 	if (err)
 		return err;

@@ -420,7 +420,7 @@ static enum urxe_step flush_rq(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		report_last_wqe(qp);
 		return URXE_STEP_DONE;
 	}
-	while (urxe_rq_pull(&qp->rq, &resp->rqe)) {
+	while (!urxe_rq_pull(&qp->rq, &resp->rqe, 0)) {
 		post_recv_cqe(qp, IB_WC_WR_FLUSH_ERR, NULL);
 		found = true;
 		if (--ctx->budget <= 0)

@@ -134,10 +134,12 @@ void urxe_resp_reset(struct urxe_qp *qp);
 
 /**
  * urxe_resp_get_rqe - have a receive work request at hand: @qp->resp.rqe
- * Return: 0; FAIL_RNR when there is none; FAIL_TOLD when it is no good, which ends
- * the QP. What is not used up stays for the next message.
+ * @least: bytes that it has to have room for; if it has not, it stays in its queue,
+ *	   where other QPs may find it
+ * Return: 0; FAIL_RNR when there is none; FAIL_INV_REQ when it is too short; FAIL_TOLD
+ * when it is no good, which ends the QP. What is not used up stays for the next message.
  */
-int urxe_resp_get_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx);
+int urxe_resp_get_rqe(struct urxe_qp *qp, u32 least, struct urxe_ctx *ctx);
 
 /**
  * urxe_resp_fail_rqe - the receive work request at hand is at fault

@@ -55,23 +55,33 @@ static void copy_in(struct urxe_rqe *rqe, const struct rxe_recv_wqe *from,
 	rqe->length = length;
 }
 
-bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe)
+/* The oldest one is copied to @rqe, and leaves the queue unless it is too short. */
+static int take(struct urxe_rq *rq, struct urxe_rqe *rqe, u32 least)
 {
 	struct urxe_ring *ring = &rq->ring;
-	unsigned long flags;
-	bool there;
 
-	if (!ring->buf)
-		return false;
+	lockdep_assert_held(&rq->lock);
+	if (!urxe_ring_pending(ring))
+		return -ENOENT;
+	copy_in(rqe, urxe_ring_elem(ring, ring->index), rq->max_sge);
+	if (!rqe->status && rqe->length < least)
+		return -EMSGSIZE;
+	ring->index = (ring->index + 1) & ring->mask;
+	urxe_ring_release(ring, ring->index);
+	return 0;
+}
+
+int urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe, u32 least)
+{
+	unsigned long flags;
+	int err;
+
+	if (!rq->ring.buf)
+		return -ENOENT;
 	spin_lock_irqsave(&rq->lock, flags);
-	there = urxe_ring_pending(ring);
-	if (there) {
-		copy_in(rqe, urxe_ring_elem(ring, ring->index), rq->max_sge);
-		ring->index = (ring->index + 1) & ring->mask;
-		urxe_ring_release(ring, ring->index);
-	}
+	err = take(rq, rqe, least);
 	spin_unlock_irqrestore(&rq->lock, flags);
-	return there;
+	return err;
 }
 
 u32 urxe_rq_pending(const struct urxe_rq *rq)

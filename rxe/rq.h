@@ -48,9 +48,10 @@ void urxe_rq_exit(struct urxe_rq *rq);
 
 /**
  * urxe_rq_pull - take the oldest work request
- * Return: false when there is none. Any context.
+ * @least: bytes that it has to have room for; if it has not, it stays
+ * Return: 0; -ENOENT when there is none; -EMSGSIZE when it is too short. Any context.
  */
-bool urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe);
+int urxe_rq_pull(struct urxe_rq *rq, struct urxe_rqe *rqe, u32 least);
 
 /* Work requests posted and not pulled, as far as the ring says. Any context. */
 u32 urxe_rq_pending(const struct urxe_rq *rq);

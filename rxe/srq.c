@@ -36,18 +36,18 @@ static void check_limit(struct urxe_srq *srq)
 		limit_reached(srq);
 }
 
-bool urxe_recv_pull(struct urxe_qp *qp, struct urxe_rqe *rqe)
+int urxe_recv_pull(struct urxe_qp *qp, struct urxe_rqe *rqe, u32 least)
 {
 	struct urxe_srq *srq;
+	int err;
 
 	if (!qp->ibqp.srq)
-		return urxe_rq_pull(&qp->rq, rqe);
+		return urxe_rq_pull(&qp->rq, rqe, least);
 	srq = to_usrq(qp->ibqp.srq);
-	if (!urxe_rq_pull(&srq->rq, rqe))
-		return false;
-	if (READ_ONCE(srq->limit))
+	err = urxe_rq_pull(&srq->rq, rqe, least);
+	if (!err && READ_ONCE(srq->limit))
 		check_limit(srq);
-	return true;
+	return err;
 }
 
 /* --- making ------------------------------------------------------------- */

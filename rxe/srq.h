@@ -34,9 +34,9 @@ static inline struct urxe_srq *to_usrq(struct ib_srq *ibsrq)
  *
  * Comes from the QP's own queue, or from its SRQ, whose consumer is told when that
  * falls below its limit.
- * Return: false when there is none. Any context.
+ * Return: as urxe_rq_pull(). Any context.
  */
-bool urxe_recv_pull(struct urxe_qp *qp, struct urxe_rqe *rqe);
+int urxe_recv_pull(struct urxe_qp *qp, struct urxe_rqe *rqe, u32 least);
 
 /* Hooks for the core. */
 int urxe_create_srq(struct ib_srq *ibsrq, struct ib_srq_init_attr *init,

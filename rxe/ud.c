@@ -206,13 +206,13 @@ int urxe_ud_request(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 
 	if (ntohl(deth->qkey) != qp->attr.qkey)
 		return drop(qp, URXE_CNT_DROP_QKEY);
-	err = urxe_resp_get_rqe(qp, ctx);
+	err = urxe_resp_get_rqe(qp, sizeof(struct ib_grh) + pkt->len, ctx);
 	if (err == FAIL_RNR)
 		return drop(qp, URXE_CNT_DROP_NO_RQE);
+	if (err == FAIL_INV_REQ)
+		return drop(qp, URXE_CNT_DROP_REFUSED);
 	if (err)
 		return err;
-	if (sizeof(struct ib_grh) + pkt->len > qp->resp.rqe.length)
-		return drop(qp, URXE_CNT_DROP_REFUSED);
 	err = take_in(qp, pkt, ctx);
 	if (err == -EAGAIN)
 		return err;

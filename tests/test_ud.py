@@ -18,10 +18,10 @@ import pytest
 from pyverbs.addr import AH
 from pyverbs.pd import PD
 from pyverbs.pyverbs_error import PyverbsRDMAError
-from pyverbs.qp import QPAttr, QPEx, QPInitAttrEx
+from pyverbs.qp import QP, QPAttr, QPEx, QPInitAttrEx
 
 from lab import net, perftest, wire
-from lab.rc import GUARD, Node, counters, e, same
+from lab.rc import GUARD, Node, counters, counting, e, same
 from lab.ud import GRH, OWN_QKEY, QKEY, Mailbox, Two, check_grh
 
 SEND, SEND_IMM = e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM
@@ -142,6 +142,22 @@ def test_no_room(pair):
         a.send(b.identity(), 0, 99)
         assert b.poll_receive()[0].wr_id == 9
         assert b.state() == e.IBV_QPS_RTS
+
+
+def test_no_room_in_a_shared_queue(pair):
+    """A request that is too small for one stays for another queue pair's datagram."""
+    with Two(pair, size=8192, b={"srq": 8}) as (a, b), contextlib.ExitStack() as stack:
+        other = stack.enter_context(QP(b.pd, b.init))
+        attr = QPAttr(port_num=1)
+        attr.qkey = QKEY
+        other.to_rts(attr)
+        b.post_shared(0, GRH + 99, wr_id=9)
+        with counting(b.end.link, drop_refused=1):
+            a.send(b.identity(), 0, 100)
+            a.poll()
+        b.reset()
+        a.send(b.identity()._replace(qp_num=other.qp_num), 0, 99)
+        assert b.poll_receive()[0].wr_id == 9
 
 
 def test_receive_error(pair):
