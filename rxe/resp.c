@@ -308,6 +308,17 @@ static void check_comm_est(struct urxe_qp *qp)
 		urxe_qp_event(qp, IB_EVENT_COMM_EST);
 }
 
+/* Does the packet come from where it should, and to where it should? */
+static bool addressed(struct urxe_qp *qp, struct sk_buff *skb)
+{
+	if (qp->service & OP_UD ? urxe_ud_is_ours(qp, skb) :
+				  urxe_path_matches(&qp->path, skb))
+		return true;
+	urxe_count(qp->dev, qp->service & OP_UD ? URXE_CNT_DROP_NO_QP :
+						  URXE_CNT_DROP_WRONG_PEER);
+	return false;
+}
+
 static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 				  struct urxe_ctx *ctx)
 {
@@ -315,8 +326,7 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 	struct urxe_pkt pkt;
 	int err;
 
-	if (!(qp->service & OP_UD) && !urxe_path_matches(&qp->path, skb)) {
-		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
+	if (!addressed(qp, skb)) {
 		urxe_run(skb)->off = urxe_run(skb)->end;
 		return URXE_STEP_DONE;
 	}

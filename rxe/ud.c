@@ -105,6 +105,28 @@ static const struct ib_gid_attr *find_gid(struct urxe_dev *dev,
 }
 
 /*
+ * IBTA 9.6.1.2: a datagram comes to an address of the port, or to a group's and its
+ * QP number; whether that is one of ours mcast.c has looked.
+ */
+bool urxe_ud_is_ours(const struct urxe_qp *qp, struct sk_buff *skb)
+{
+	const struct ib_gid_attr *attr;
+	struct urxe_bth bth;
+	union ib_gid gid;
+
+	if (skb_copy_bits(skb, urxe_run(skb)->off, &bth, sizeof(bth)))
+		return false;
+	if ((ntohl(bth.qpn) & BTH_24BITS) == IB_MULTICAST_QPN)
+		return true;
+	urxe_skb_dgid(skb, &gid);
+	attr = find_gid(qp->dev, &gid, NULL);
+	if (IS_ERR(attr))
+		return false;
+	rdma_put_gid_attr(attr);
+	return true;
+}
+
+/*
  * The VLAN of the address that the packet came to, or VLAN_N_VID or more: a
  * link-local address may be there more than once, and then the interface tells;
  * what comes from this host itself has come in by another, though.

@@ -23,6 +23,9 @@ enum ib_wc_status urxe_ud_aim(struct urxe_qp *qp, struct urxe_batch *batch,
 void *urxe_ud_put_deth(void *at, const struct urxe_qp *qp,
 		       const struct urxe_dest *dest);
 
+/* Is the port where @skb was sent to, or a group that the QP is in? */
+bool urxe_ud_is_ours(const struct urxe_qp *qp, struct sk_buff *skb);
+
 /**
  * urxe_ud_request - take a datagram in
  * Return: as a request's in resp.h: 0, -EAGAIN or FAIL_TOLD. RQ side's token held.

@@ -127,6 +127,24 @@ def test_qkey(pair, tmp_path):
                         for qkey in (QKEY + 1, 0x5555, 0x5555, QKEY)]
 
 
+@pytest.mark.parametrize("address", ("10.1.0.9", "10.1.0.255"), ids=("other", "all"))
+def test_not_to_the_port(pair, address):
+    """What comes to the host, and to the queue pair's number, but not to an address of
+    its port, is not for it."""
+    pair.b.ip("addr", "add", "10.1.0.9/32", "dev", "lo")
+    with Two(pair, size=8192) as (_, b), \
+         contextlib.closing(wire.Injector(pair.a, pair.b)) as injector:
+        b.post_receive(0, 4096)
+        roce = wire.bth(wire.UD | wire.SEND_ONLY, b.qp.qp_num, 0, ack=False) + \
+            struct.pack("!II", QKEY, 1) + b"good"
+        with counting(b.end.link, drop_no_qp=1):
+            injector.send_raw(wire.make(pair.a.ipv4, address, roce))
+        b.nothing(0)
+        injector.send(roce)
+        assert b.poll_receive()[0].byte_len == GRH + 4
+    pair.b.ip("addr", "delete", "10.1.0.9/32", "dev", "lo")
+
+
 def test_no_room(pair):
     """Without a receive request, or with one too small, a datagram is dropped and
     counted, and the receive request stays."""
