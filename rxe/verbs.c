@@ -55,6 +55,18 @@ static int dealloc_pd(struct ib_pd *ibpd, struct ib_udata *udata)
 	return 0;
 }
 
+/* What rdma-ndd(8) writes: which host this is. */
+static int modify_device(struct ib_device *ibdev, int mask,
+			 struct ib_device_modify *modify)
+{
+	if (mask & ~IB_DEVICE_MODIFY_NODE_DESC)
+		return -EOPNOTSUPP;
+	if (mask & IB_DEVICE_MODIFY_NODE_DESC)
+		memcpy(ibdev->node_desc, modify->node_desc,
+		       sizeof(ibdev->node_desc));
+	return 0;
+}
+
 const struct ib_device_ops urxe_ops = {
 	.owner			= THIS_MODULE,
 	.driver_id		= RDMA_DRIVER_RXE,
@@ -64,6 +76,7 @@ const struct ib_device_ops urxe_ops = {
 	.enable_driver		= urxe_enable_driver,
 	.dealloc_driver		= urxe_dealloc_driver,
 	.query_device		= urxe_query_device,
+	.modify_device		= modify_device,
 	.get_dev_fw_str		= urxe_get_dev_fw_str,
 	.get_netdev		= urxe_get_netdev,
 	.query_port		= urxe_query_port,

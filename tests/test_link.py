@@ -19,7 +19,7 @@ from pyverbs.pd import PD
 
 from lab import kinds, net, uverbs
 from lab.command import run
-from lab.mapping import noise
+from lab.mapping import noise, read_file, write_file
 from lab.marks import slow
 from lab.rc import counters, same
 from lab.verbs import Connection, e
@@ -377,6 +377,16 @@ def test_ipv6_disabled(netns):
     ip(netns, "link", "set", "x", "up")
     link = net.Link("urxe", "x", netns)
     link.gid_index("10.9.9.9")
+    link.delete()
+
+
+def test_description():
+    """rdma-ndd(8) writes the host's name there."""
+    link = net.Link("urxe", "lo")
+    path = f"/sys/class/infiniband/{link.name}/node_desc"
+    assert read_file(path) == "urxe\n"
+    write_file(path, "here urxe")
+    assert read_file(path) == "here urxe\n"
     link.delete()
 
 
