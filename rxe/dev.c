@@ -57,7 +57,7 @@ struct net_device *urxe_get_netdev(struct ib_device *ibdev, u32 port)
 
 int urxe_enable_driver(struct ib_device *ibdev)
 {
-	return urxe_link_is_up(to_urxe(ibdev)) ? 0 : -ENODEV;
+	return urxe_link_enable(to_urxe(ibdev)) ? 0 : -ENODEV;
 }
 
 void urxe_get_dev_fw_str(struct ib_device *ibdev, char *str)

@@ -65,12 +65,14 @@ void urxe_link_add(struct urxe_dev *dev, struct net_device *ndev)
 	rtnl_unlock();
 }
 
-bool urxe_link_is_up(struct urxe_dev *dev)
+bool urxe_link_enable(struct urxe_dev *dev)
 {
 	bool up;
 
 	spin_lock_bh(&urxe_links_lock);
 	up = rcu_access_pointer(dev->ndev);
+	if (up)
+		urxe_port_update(dev);
 	spin_unlock_bh(&urxe_links_lock);
 	return up;
 }

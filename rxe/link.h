@@ -26,11 +26,12 @@ void urxe_link_exit(void);
 void urxe_link_add(struct urxe_dev *dev, struct net_device *ndev);
 
 /**
- * urxe_link_is_up - is the NIC still there?
+ * urxe_link_enable - from now on there is somebody to tell of the port
  * In the enable_driver hook: a link that urxe_links_unregister() came too early
  * for ends here.
+ * Return: false when its NIC has gone.
  */
-bool urxe_link_is_up(struct urxe_dev *dev);
+bool urxe_link_enable(struct urxe_dev *dev);
 
 /* The link ends: it has no NIC from now on. */
 void urxe_link_down(struct urxe_dev *dev);

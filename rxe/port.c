@@ -58,13 +58,12 @@ void urxe_port_update(struct urxe_dev *dev)
 						   IB_EVENT_PORT_ERR,
 	};
 
-	if (state == dev->port_state)
+	/* Before there is anybody to tell, nothing has changed. */
+	if (state == dev->port_state || !ib_device_try_get(&dev->ibdev))
 		return;
 	if (dev->port_state == IB_PORT_ACTIVE)
 		urxe_count(dev, URXE_CNT_LINK_DOWNED);
 	dev->port_state = state;
-	if (!ib_device_try_get(&dev->ibdev))
-		return;
 	ib_dispatch_event(&event);
 	ib_device_put(&dev->ibdev);
 }
