@@ -85,6 +85,9 @@ void urxe_complete_ready(struct urxe_qp *qp)
 	while (!sq_empty(sq)) {
 		struct urxe_wqe *wqe = sq_slot(sq, sq->una);
 
+		/* What was not begun before SQD waits for its end, come what may. */
+		if (wqe->status && !wqe->started && qp_state(qp) == IB_QPS_SQD)
+			return;
 		if (wqe->status) {
 			urxe_req_fail(qp, wqe->status);
 			return;

@@ -131,11 +131,11 @@ static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 	}
 	if (wqe->status || qp->req.rnr_wait)
 		return TX_IDLE;
-	if (!check_rd_atomic(qp, wqe))
-		return urxe_req_local_error(wqe, IB_WC_LOC_QP_OP_ERR);
 	if (!wqe->started) {
 		if (!may_start(qp, wqe))
 			return TX_IDLE;
+		if (!check_rd_atomic(qp, wqe))
+			return urxe_req_local_error(wqe, IB_WC_LOC_QP_OP_ERR);
 		start(qp, wqe);
 	}
 	if (wqe->kind == WQE_LOCAL)

@@ -618,6 +618,22 @@ def test_changed_while_drained(pair):
         assert line.injector.heard(0.1) == []
 
 
+def test_not_begun_while_drained(pair):
+    """In SQD nothing is begun, and so nothing fails: what is too much now may be asked for
+    later."""
+    with Answers(pair, reads=0) as line:
+        a, peer = line.a, line.b.identity()
+        a.qp.modify(QPAttr(qp_state=e.IBV_QPS_SQD), e.IBV_QP_STATE)
+        a.post(READ, 0, 8, peer)
+        a.nothing()
+        assert a.state() == e.IBV_QPS_SQD
+        a.qp.modify(a.attributes(peer, reads=1), e.IBV_QP_MAX_QP_RD_ATOMIC)
+        a.qp.modify(QPAttr(qp_state=e.IBV_QPS_RTS), e.IBV_QP_STATE)
+        assert [one.opcode for one in line.injector.heard(2, 1)] == [wire.READ_REQUEST]
+        line.say(100, opcode=wire.READ_ONLY, more=b"the word")
+        assert a.statuses(1) == [(0, 0)]
+
+
 def test_wrong_responses(pair):
     """Answers that do not fit the question."""
     for opcode, length in ((wire.READ_ONLY, 96), (wire.READ_ONLY, 104),
