@@ -182,10 +182,12 @@ static int do_atomic(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 			   struct urxe_ctx *ctx)
 {
+	const struct urxe_reth *reth = pkt_ext(pkt);
 	u64 value, orig;
 	int err;
 
-	if (pkt->len != sizeof(value) ||
+	if (be32_to_cpu(reth->len) != sizeof(value) ||
+	    pkt->len != sizeof(value) ||
 	    skb_copy_bits(pkt->skb, pkt->payload, &value, sizeof(value)))
 		return FAIL_INV_REQ;
 	err = run_atomic(qp, pkt, UMEM_ATOMIC_WRITE, value, 0, &orig, ctx);

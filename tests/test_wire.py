@@ -456,7 +456,7 @@ def test_changed_while_ready(pair):
 
 @pytest.mark.parametrize("case", ("middle", "last", "short_first", "long_only", "cut_write",
                                   "mixed", "unaligned", "unaligned_word", "short_word",
-                                  "huge", "bad_key", "read_key"))
+                                  "long_word", "huge", "bad_key", "read_key"))
 def test_refused(pair, case):
     """Requests that make no sense: the error is told, once, and nothing is done."""
     page = bytes(MTU)
@@ -475,6 +475,8 @@ def test_refused(pair, case):
                                 b"the word"], INVALID),
             "short_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(0, 4) + b"word"],
                            INVALID),
+            "long_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(0, 4096) +
+                           b"the word"], INVALID),
             "huge": ([line.read(0, 0, 0x80000001)], INVALID),
             "bad_key": ([line.header(wire.WRITE_ONLY, 0) + line.reth(0, 4, 0) + b"four"],
                         ACCESS_ERROR),
