@@ -252,6 +252,19 @@ static u32 response_len(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
 	return wqe->kind == WQE_READ ? min(n * qp->mtu, wqe->length - off) : 0;
 }
 
+/*
+ * The last response says that it is the last, and no other does; the first one of all
+ * is a first one. Those behind may belong to a request that asked for the rest.
+ */
+static bool place_ok(const struct urxe_wqe *wqe, u32 nth,
+		     const struct urxe_pkt *pkt)
+{
+	bool ends = nth + pkt->packets == wqe->packets;
+
+	return ends == !!(pkt->traits & OP_LAST) &&
+	       (nth || (pkt->traits & OP_FIRST));
+}
+
 static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 			 const struct urxe_pkt *pkt, struct urxe_ctx *ctx)
 {
@@ -260,7 +273,7 @@ static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 	int err = 0;
 
 	if (wqe->kind == WQE_ATOMIC || pkt->packets > wqe->packets - nth ||
-	    pkt->len != response_len(qp, wqe, off, pkt->packets))
+	    !place_ok(wqe, nth, pkt) || pkt->len != response_len(qp, wqe, off, pkt->packets))
 		return -EBADMSG;
 	if (pkt->len)
 		err = urxe_pkt_to_sg(pkt, qp->ibqp.pd, wqe->sge, wqe->num_sge,
@@ -326,8 +339,8 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		return 0;
 	}
 	if (!wqe_has_response(wqe))
-		return 0;
-	if (pkt->traits & OP_ATOMIC)
+		err = -EBADMSG;
+	else if (pkt->traits & OP_ATOMIC)
 		err = atomic_response(qp, wqe, index, pkt, ctx);
 	else
 		err = read_response(qp, wqe, index, pkt, ctx);

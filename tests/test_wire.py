@@ -650,6 +650,33 @@ def test_wrong_responses(pair):
             assert same(a.memory[0:SIZE], b"\x11" * SIZE)
 
 
+@pytest.mark.parametrize("opcode, more", (
+    (wire.READ_ONLY, b""), (wire.READ_ONLY, b"word"), (wire.ATOMIC_ACK, b"the word")))
+def test_answer_to_nothing(pair, opcode, more):
+    """A SEND is acknowledged, and has no other answer."""
+    with Answers(pair) as line:
+        line.a.post(SEND, 0, 4)
+        line.injector.heard(2, 1)
+        line.say(100, opcode=opcode, more=more)
+        assert line.a.statuses(1) == [(0, e.IBV_WC_BAD_RESP_ERR)]
+
+
+@pytest.mark.parametrize("opcodes", (
+    (wire.READ_MIDDLE,), (wire.READ_LAST,), (wire.READ_ONLY,),
+    (wire.READ_FIRST, wire.READ_LAST), (wire.READ_FIRST, wire.READ_MIDDLE, wire.READ_MIDDLE),
+    (wire.READ_FIRST, wire.READ_MIDDLE, wire.READ_FIRST)))
+def test_answers_in_disorder(pair, opcodes):
+    """What says to be first, last or between has to be."""
+    with Answers(pair) as line:
+        a, data = line.a, bytes(3 * MTU)
+        a.post(READ, 0, len(data), line.b.identity())
+        line.injector.heard(2, 1)
+        for psn, opcode in enumerate(opcodes, 100):
+            aeth = b"" if opcode == wire.READ_MIDDLE else struct.pack("!I", 0x1f000001)
+            line.injector.send(wire.bth(opcode, a.qp.qp_num, psn) + aeth + bytes(MTU))
+        assert a.statuses(1) == [(0, e.IBV_WC_BAD_RESP_ERR)]
+
+
 def test_read_answered_by_hand(pair):
     """The right answer, in pieces, with one of them twice."""
     with Answers(pair) as line:
