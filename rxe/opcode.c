@@ -30,6 +30,15 @@
 #define REQ_WRITE	(OP_REQUEST | OP_WRITE | OP_PAYLOAD)
 #define READ_RESP	(OP_RESPONSE | OP_PAYLOAD | OP_READ)
 
+/* Requests that nobody has thought of yet: a responder refuses them. */
+#define RC_RESERVED(op)							\
+	[OPC_RC | (op)] = {						\
+		.name = "RC_RESERVED_" #op,				\
+		.traits = OP_VALID | OP_RC | OP_REQUEST | OP_ONLY |	\
+			  OP_PAYLOAD,					\
+		.hdr_len = sizeof(struct urxe_bth),			\
+	}
+
 const struct urxe_opcode urxe_opcodes[256] = {
 	RC(SEND_FIRST, REQ_SEND | OP_FIRST),
 	RC(SEND_MIDDLE, REQ_SEND),
@@ -60,6 +69,13 @@ const struct urxe_opcode urxe_opcodes[256] = {
 	RC(FLUSH, OP_REQUEST | OP_FLUSH | OP_ONLY | OP_FETH | OP_RETH),
 	RC(ATOMIC_WRITE,
 	   OP_REQUEST | OP_ATOMIC_WRITE | OP_ONLY | OP_RETH | OP_PAYLOAD),
+	RC_RESERVED(0x15),
+	RC_RESERVED(0x18),
+	RC_RESERVED(0x19),
+	RC_RESERVED(0x1a),
+	RC_RESERVED(0x1b),
+	RC_RESERVED(0x1e),
+	RC_RESERVED(0x1f),
 
 	UC(SEND_FIRST, REQ_SEND | OP_FIRST),
 	UC(SEND_MIDDLE, REQ_SEND),

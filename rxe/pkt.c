@@ -97,7 +97,8 @@ bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 	pkt->len = len - hdr_len - pkt_pad(pkt) - URXE_ICRC_LEN;
 	pkt->traits = urxe_traits(pkt->bth.opcode);
 	pkt->psn = ntohl(pkt->bth.apsn) & BTH_24BITS;
-	return !pkt->len || (pkt->traits & OP_PAYLOAD);
+	/* A request with more than it can carry is one that the responder refuses. */
+	return !pkt->len || (pkt->traits & (OP_PAYLOAD | OP_REQUEST));
 }
 
 void urxe_pkt_parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,

@@ -132,7 +132,7 @@ static bool length_ok(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	u32 full = pkt->packets * qp->mtu;
 
 	if (!(pkt->traits & (OP_SEND | OP_WRITE)))
-		return true;
+		return !pkt->len || (pkt->traits & OP_PAYLOAD);
 	if (!(pkt->traits & OP_LAST))
 		return pkt->len == full;
 	return pkt->len <= full &&
@@ -159,7 +159,10 @@ static bool permitted(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		return (flags & IB_ACCESS_REMOTE_READ) && qp->resp.num_res;
 	if (pkt->traits & OP_ATOMIC)
 		return (flags & IB_ACCESS_REMOTE_ATOMIC) && qp->resp.num_res;
-	return !(pkt->traits & OP_FLUSH) || (flags & IB_ACCESS_FLUSH_GLOBAL);
+	if (pkt->traits & OP_FLUSH)
+		return flags & IB_ACCESS_FLUSH_GLOBAL;
+	/* Else it is a reserved opcode. */
+	return pkt->traits & OP_SEND;
 }
 
 int urxe_resp_check(const struct urxe_qp *qp, const struct urxe_pkt *pkt)

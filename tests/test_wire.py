@@ -302,8 +302,8 @@ def test_dropped(pair):
             (good[:2] + b"\x12\x34" + good[4:], {}),                # partition key
             (good[:1] + bytes([good[1] | 1]) + good[2:], {}),       # header version
         ]
-        # Unknown operations, and other services' ones.
-        for opcode in (0x15, 0x18, 0x1b, 0x1e, 0x1f, 0x2a, 0x4a, 0x64, 0x81, 0xca, 0xff):
+        # Other services' operations, and unknown ones.
+        for opcode in (0x2a, 0x35, 0x4a, 0x64, 0x81, 0xca, 0xff):
             silent.append((bytes([opcode]) + good[1:], {}))
         for roce, options in silent:
             assert line.ask(roce, seconds=0.15, **options) == [], (roce[:12], options)
@@ -456,7 +456,8 @@ def test_changed_while_ready(pair):
 
 @pytest.mark.parametrize("case", ("middle", "last", "short_first", "long_only", "cut_write",
                                   "mixed", "unaligned", "unaligned_word", "short_word",
-                                  "long_word", "huge", "bad_key", "read_key"))
+                                  "long_word", "huge", "bad_key", "read_key", "fat_read",
+                                  "fat_atomic", "reserved", "last_reserved"))
 def test_refused(pair, case):
     """Requests that make no sense: the error is told, once, and nothing is done."""
     page = bytes(MTU)
@@ -482,6 +483,10 @@ def test_refused(pair, case):
                         ACCESS_ERROR),
             "read_key": ([line.header(wire.READ_REQUEST, 0) + line.reth(0, 4, 1)],
                          ACCESS_ERROR),
+            "fat_read": ([line.read(0, 0, 8) + b"four"], INVALID),
+            "fat_atomic": ([line.atomic(wire.FAA, 0, 0, 1) + b"four"], INVALID),
+            "reserved": ([line.header(0x15, 0)], INVALID),
+            "last_reserved": ([line.header(0x1f, 0) + line.reth(0, 4) + b"four"], INVALID),
         }[case]
         for packet in packets[:-1]:
             line.injector.send(packet)
