@@ -368,16 +368,20 @@ static void on_duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 }
 
 /* Return: 0 when the packet is done with, -EAGAIN when a worker has to do it. */
-static int complete_pkt(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+static int complete_pkt(struct urxe_qp *qp, struct urxe_pkt *pkt,
 			struct urxe_ctx *ctx)
 {
 	struct urxe_req *req = &qp->req;
+	s32 behind = psn_diff(req->una_psn, pkt->psn);
 
 	if (pkt->traits & OP_CNP) {
 		urxe_count(qp->dev, URXE_CNT_RX_CNP);
 		urxe_rate_congested(&req->rate);
 		return 0;
 	}
+	/* Of one that stands for many the first are there already. */
+	if (behind > 0 && behind < (s32)pkt->packets)
+		urxe_pkt_trim(pkt, behind, qp->mtu);
 	/* Not on the wire (any more): a duplicate, or from another life. */
 	if (req_dist(req, pkt->psn) >= req_dist(req, req->max_psn)) {
 		on_duplicate(qp, pkt);
