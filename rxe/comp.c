@@ -138,7 +138,6 @@ static void move_una(struct urxe_qp *qp, u32 psn)
 	req->una_psn = psn;
 	if (overtaken)
 		req->send_psn = psn;
-	urxe_req_progress(qp);
 }
 
 static void wqe_done(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index)
@@ -151,11 +150,8 @@ static void wqe_done(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index)
 	move_una(qp, psn_add(wqe->first_psn, wqe->packets));
 }
 
-/*
- * The peer has seen all before @psn. False when a response to one of these is
- * missing here.
- */
-static bool advance(struct urxe_qp *qp, u32 psn)
+/* False when a response to one before @psn is missing. */
+static bool pass_over(struct urxe_qp *qp, u32 psn)
 {
 	struct urxe_req *req = &qp->req;
 	struct urxe_wqe *wqe;
@@ -172,6 +168,20 @@ static bool advance(struct urxe_qp *qp, u32 psn)
 			wqe_done(qp, wqe, index);
 	}
 	return true;
+}
+
+/*
+ * The peer has seen all before @psn. False when a response to one of these is
+ * missing here. What it means is judged when all of the answer is known.
+ */
+static bool advance(struct urxe_qp *qp, u32 psn)
+{
+	const u32 before = qp->req.una_psn;
+	bool all = pass_over(qp, psn);
+
+	if (qp->req.una_psn != before)
+		urxe_req_progress(qp);
+	return all;
 }
 
 /* Once per gap: what was sent before we went back is still arriving. */
@@ -344,6 +354,8 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		err = atomic_response(qp, wqe, index, pkt, ctx);
 	else
 		err = read_response(qp, wqe, index, pkt, ctx);
+	if (!err)
+		urxe_req_progress(qp);
 	/* What is before it is answered, whatever this one has to wait for. */
 	urxe_complete_ready(qp);
 	if (err == -EAGAIN)
