@@ -309,6 +309,7 @@ void urxe_req_reset(struct urxe_qp *qp)
 	req->timeouts = 0;
 	req->rewound = false;
 	req->probe = false;
+	req->closer = false;
 	req->alive_psn = U32_MAX;
 	urxe_rate_init(&req->rate);
 	req->by_value = 0;

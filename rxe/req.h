@@ -42,6 +42,7 @@ enum urxe_sq_event {
  * @rewound: gone back once for the gap at @una_psn; not again until it moves
  * @probe: after a time-out or an RNR NAK: one packet, and wait; see urxe_req_progress()
  * @dropped: with @probe: the peer has dropped what was sent behind it
+ * @closer: with @probe: the second one, behind what the first one has found
  * @probe_end: where its PSNs end
  * @alive_psn: @una_psn when we took what is on the wire for alive
  * @by_value: packets that are to carry their bytes before one refers to them again
@@ -71,6 +72,7 @@ struct urxe_req {
 	bool			rewound;
 	bool			probe;
 	bool			dropped;
+	bool			closer;
 	bool			rnr_wait;
 	bool			drained;
 	unsigned long		deadline;

@@ -82,6 +82,9 @@ void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
 	struct urxe_req *req = &qp->req;
 
 	req->rnr_wait = true;
+	/* The end of it starts a new one. */
+	req->probe = false;
+	req->closer = false;
 	/* Left by the timer of a wait that an answer has ended. */
 	clear_bit(SQ_EV_RNR_OVER, &req->events);
 	hrtimer_start(&req->rnr_timer, ns_to_ktime(urxe_rnr_ns(code)),
@@ -134,12 +137,43 @@ static bool asks_next(const struct urxe_sq *sq)
 	return sq->next != sq->head && wqe_has_response(sq_slot(sq, sq->next));
 }
 
+/* True when the peer owes us something. */
+static bool waiting(const struct urxe_req *req)
+{
+	return req->max_psn != req->una_psn;
+}
+
+/* @dropped: a receiver that was not ready has dropped what was behind */
+static void start_probe(struct urxe_qp *qp, bool dropped)
+{
+	qp->req.probe = true;
+	qp->req.dropped = dropped;
+	qp->req.probe_end = qp->req.una_psn;
+}
+
+/*
+ * The peer has more than the probe. Has it had that for long, and waits for what was
+ * lost behind it? One more packet tells. A READ would be answered all over again.
+ */
+static bool look_closer(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	req->closer = !req->closer && waiting(req) && !asks_next(&qp->sq);
+	if (req->closer)
+		start_probe(qp, req->dropped);
+	return req->closer;
+}
+
 static void probed(struct urxe_qp *qp)
 {
 	struct urxe_req *req = &qp->req;
 	s32 beyond = psn_diff(req->una_psn, req->probe_end);
 
 	req->probe = beyond < 0;
+	if (beyond < 0 || (beyond > 0 && look_closer(qp)))
+		return;
+	req->closer = false;
 	if (beyond > 0 || (!beyond && !req->dropped && asks_next(&qp->sq))) {
 		req->alive_psn = req->una_psn;
 		seek(qp, req->max_psn);
@@ -181,20 +215,6 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 	urxe_req_rewind(qp);
 }
 
-/* True when the peer owes us something. */
-static bool waiting(const struct urxe_req *req)
-{
-	return req->max_psn != req->una_psn;
-}
-
-/* @dropped: a receiver that was not ready has dropped what was behind */
-static void start_probe(struct urxe_qp *qp, bool dropped)
-{
-	qp->req.probe = true;
-	qp->req.dropped = dropped;
-	qp->req.probe_end = qp->req.una_psn;
-}
-
 void urxe_req_take_events(struct urxe_qp *qp)
 {
 	struct urxe_req *req = &qp->req;
@@ -212,6 +232,7 @@ void urxe_req_take_events(struct urxe_qp *qp)
 	if (test_and_clear_bit(SQ_EV_TIMEOUT, &req->events) && waiting(req) &&
 	    !req->rnr_wait && !time_before(jiffies, req->deadline)) {
 		req->timeouts++;
+		req->closer = false;
 		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
 		if (req->una_psn != req->alive_psn)
 			start_probe(qp, req->probe && req->dropped);

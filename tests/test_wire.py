@@ -591,6 +591,36 @@ def test_sent_again(pair):
         assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
 
 
+def test_late_answers(pair):
+    """After a time-out one packet goes first. Who then tells of more than that, and again
+    of more, is alive, and is not sent the rest twice."""
+    with Answers(pair, timeout=16) as line:
+        for wr_id in range(6):
+            line.a.post(SEND, 0, 4, wr_id=wr_id)
+        line.injector.heard(2, 6)
+        assert [one.psn for one in line.injector.heard(2, 1)] == [100]
+        line.say(102)
+        assert [one.psn for one in line.injector.heard(0.3, 1)] == [103]
+        line.say(104)
+        assert line.injector.heard(0.1) == []
+        line.say(105)
+        assert line.a.statuses(6) == [(wr_id, 0) for wr_id in range(6)]
+
+
+def test_last_one_lost(pair):
+    """One time-out is enough to find what is missing behind what has arrived."""
+    with Answers(pair, timeout=16) as line:
+        for wr_id in range(4):
+            line.a.post(SEND, 0, 4, wr_id=wr_id)
+        line.injector.heard(2, 4)
+        assert [one.psn for one in line.injector.heard(2, 1)] == [100]
+        for psn in (102, 103):
+            line.say(psn - 1)
+            assert [one.psn for one in line.injector.heard(0.3, 1)] == [psn]
+        line.say(103)
+        assert line.a.statuses(4) == [(wr_id, 0) for wr_id in range(4)]
+
+
 def test_answer_missing(pair):
     """An acknowledgment of what is behind a READ says that the READ's answer got lost."""
     with Answers(pair) as line, counting(pair.a.link, retry_implied_nak=1):
