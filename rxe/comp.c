@@ -36,10 +36,12 @@ static const u8 wc_opcodes[] = {
 
 /* --- completions -------------------------------------------------------- */
 
-/* True when the consumer is to be told of the end of @wqe: @wc says what. */
+/* Whether the consumer is told of the end of @wqe: @wc says what. */
 static bool make_wc(struct urxe_qp *qp, const struct urxe_wqe *wqe,
 		    enum ib_wc_status status, struct ib_wc *wc)
 {
+	if (!status && !qp->sq_sig_all && !(wqe->flags & IB_SEND_SIGNALED))
+		return false;
 	*wc = (struct ib_wc){
 		.wr_id = wqe->wr_id,
 		.status = status,
@@ -48,7 +50,7 @@ static bool make_wc(struct urxe_qp *qp, const struct urxe_wqe *wqe,
 	};
 	if (wqe->opcode < ARRAY_SIZE(wc_opcodes))
 		wc->opcode = wc_opcodes[wqe->opcode];
-	return status || qp->sq_sig_all || (wqe->flags & IB_SEND_SIGNALED);
+	return true;
 }
 
 /*
@@ -111,19 +113,19 @@ void urxe_flush_sq(struct urxe_qp *qp)
 
 /* --- how far the peer got ----------------------------------------------- */
 
-/* The WQE at @una_psn, and its index; NULL when nothing is on the wire. */
+/*
+ * The WQE at @una_psn, and its index; NULL when nothing is on the wire. All before
+ * @index are done.
+ */
 static struct urxe_wqe *una_wqe(struct urxe_qp *qp, u32 *index)
 {
 	struct urxe_sq *sq = &qp->sq;
-	u32 i;
 
-	for (i = sq->una; i != sq->head; i++) {
-		struct urxe_wqe *wqe = sq_slot(sq, i);
+	for (; *index != sq->head; ++*index) {
+		struct urxe_wqe *wqe = sq_slot(sq, *index);
 
-		if (wqe->done)
-			continue;
-		*index = i;
-		return wqe->started && wqe->packets ? wqe : NULL;
+		if (!wqe->done)
+			return wqe->started && wqe->packets ? wqe : NULL;
 	}
 	return NULL;
 }
@@ -155,7 +157,7 @@ static bool pass_over(struct urxe_qp *qp, u32 psn)
 {
 	struct urxe_req *req = &qp->req;
 	struct urxe_wqe *wqe;
-	u32 index;
+	u32 index = qp->sq.una;
 
 	while (psn != req->una_psn) {
 		wqe = una_wqe(qp, &index);
@@ -336,7 +338,7 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		       struct urxe_ctx *ctx)
 {
 	struct urxe_wqe *wqe = NULL;
-	u32 index;
+	u32 index = qp->sq.una;
 	int err;
 
 	if (advance(qp, pkt->psn))

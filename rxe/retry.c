@@ -219,6 +219,8 @@ void urxe_req_take_events(struct urxe_qp *qp)
 {
 	struct urxe_req *req = &qp->req;
 
+	if (!READ_ONCE(req->events))
+		return;
 	if (test_and_clear_bit(SQ_EV_REFUSED, &req->events)) {
 		req->by_value = BY_VALUE;
 		urxe_req_rewind(qp);

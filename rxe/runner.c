@@ -91,7 +91,8 @@ static bool put_down(struct urxe_runner *runner)
 	} while (!try_cmpxchg(&runner->state, &old, new));
 	if (new)
 		return false;
-	if (wq_has_sleeper(&runner->idle))
+	/* Behind a barrier, which try_cmpxchg() is: who sleeps has looked before. */
+	if (waitqueue_active(&runner->idle))
 		wake_up_all(&runner->idle);
 	return true;
 }

@@ -313,10 +313,14 @@ enum urxe_tx urxe_req_send_message(struct urxe_qp *qp,
 				   struct urxe_batch *batch,
 				   struct urxe_wqe *wqe, struct urxe_ctx *ctx)
 {
-	struct piece piece = referable(qp, wqe);
+	struct piece piece;
 
-	if ((qp->service & OP_RC) && may_refer(qp, batch, wqe, &piece))
-		return send_reference(qp, batch, wqe, &piece, ctx);
+	/* What is short is not looked at any further. */
+	if ((qp->service & OP_RC) && wqe->length >= URXE_REF_MIN) {
+		piece = referable(qp, wqe);
+		if (may_refer(qp, batch, wqe, &piece))
+			return send_reference(qp, batch, wqe, &piece, ctx);
+	}
 	return send_value(qp, batch, wqe, ctx);
 }
 

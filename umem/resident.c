@@ -63,7 +63,7 @@ struct note {
 /**
  * struct umem_resident - the pages of a range known to be resident
  * @lock: guards all but @mni's own; taken by readers for the time they touch a
- *	  page
+ *	  page. Softirq only reads, and gets in beside a reader that it interrupts
  * @notes: the table
  * @size: places in @notes, a power of two
  * @used: places taken
@@ -391,10 +391,10 @@ static int copy_pages(struct umem *umem, size_t off, struct far_end far,
 	for (; len; addr += n, len -= n) {
 		at = offset_in_page(addr);
 		n = min_t(size_t, len, PAGE_SIZE - at);
-		read_lock_bh(&r->lock);
+		read_lock(&r->lock);
 		page = find(r, addr >> PAGE_SHIFT, dir);
 		err = page ? exchange_page(page, at, far, n, dir) : -EAGAIN;
-		read_unlock_bh(&r->lock);
+		read_unlock(&r->lock);
 		if (err)
 			break;
 		if (far.kernel)
@@ -439,10 +439,10 @@ bool umem_resident_covers(struct umem *umem, size_t off, size_t len,
 
 	if (!r)
 		return false;
-	read_lock_bh(&r->lock);
+	read_lock(&r->lock);
 	while (vpn <= last && find(r, vpn, dir))
 		vpn++;
-	read_unlock_bh(&r->lock);
+	read_unlock(&r->lock);
 	return vpn > last;
 }
 
@@ -456,11 +456,11 @@ int umem_resident_atomic(struct umem *umem, size_t off, enum umem_atomic_op op,
 
 	if (!r)
 		return -EAGAIN;
-	read_lock_bh(&r->lock);
+	read_lock(&r->lock);
 	page = find(r, addr >> PAGE_SHIFT, TO_USER);
 	if (page)
 		umem_atomic_page(page, offset_in_page(addr), op, a, b, old);
-	read_unlock_bh(&r->lock);
+	read_unlock(&r->lock);
 	return page ? 0 : -EAGAIN;
 }
 
