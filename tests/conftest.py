@@ -11,6 +11,7 @@ import pytest
 
 from lab import machine, net, resources
 from lab.klog import KernelLog
+from lab.mapping import Child
 from lab.rc import counters
 
 pytest_plugins = ["lab.umem_bench"]
@@ -155,12 +156,13 @@ def pair(request, link_type, where):
 
 @pytest.fixture(autouse=True)
 def no_object_left(request):
-    """A test leaves as many RDMA objects behind as it found. Fixtures of the
-    whole module are made before the count."""
+    """A test leaves as many RDMA objects behind as it found, and no child. Fixtures of
+    the whole module are made before the count."""
     if "pair" in request.fixturenames:
         request.getfixturevalue("pair")
     before = resources.counts()
     yield
+    Child.kill_all()
     def same():
         now = resources.counts()
         return all(now.get(device, counts) == counts

@@ -28,12 +28,6 @@ READABLE = e.IBV_ACCESS_REMOTE_READ
 pytestmark = [pytest.mark.pins, pytest.mark.urxe_only("rdma_rxe takes no dma-buf")]
 
 
-@pytest.fixture(autouse=True)
-def no_child_left():
-    yield
-    Child.kill_all()
-
-
 def available(maker):
     if not os.path.exists(dmabuf.MAKERS[maker][0]):
         pytest.skip(f"this kernel has no {maker}")

@@ -36,12 +36,6 @@ ACCESS_ERROR = e.IBV_WC_REM_ACCESS_ERR
 pytestmark = pytest.mark.urxe_only("rdma_rxe pins: its memory leads another life")
 
 
-@pytest.fixture(autouse=True)
-def no_child_left():
-    yield
-    Child.kill_all()
-
-
 class Traffic(threading.Thread):
     """Writes all of b's memory, reads it back and compares, over and over, from a.
 

@@ -32,12 +32,6 @@ READABLE = e.IBV_ACCESS_REMOTE_READ
 pytestmark = pytest.mark.urxe_only("rdma_rxe pins, and can't have all of this")
 
 
-@pytest.fixture(autouse=True)
-def no_child_left():
-    yield
-    Child.kill_all()
-
-
 # --- sorts of memory -----------------------------------------------------------
 
 

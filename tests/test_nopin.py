@@ -53,14 +53,19 @@ class Owner:
         self.process.stdin.close()
         assert self.process.wait(timeout=20) == 0
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
 
 @pytest.fixture
 def owner(pair):
-    child = Owner(pair.b, SIZE)
-    yield child
-    if child.process.poll() is None:
-        child.process.kill()
-        child.process.wait()
+    with Owner(pair.b, SIZE) as child:
+        yield child
 
 
 def test_more_memory_than_there_is(pair, owner, debug_kernel):

@@ -38,12 +38,6 @@ ON_DEMAND = ACCESS | e.IBV_ACCESS_ON_DEMAND
 pytestmark = pytest.mark.urxe_only("about our driver")
 
 
-@pytest.fixture(autouse=True)
-def no_child_left():
-    yield
-    Child.kill_all()
-
-
 @pytest.fixture
 def two(pair):
     """b's region is asked to page on demand, and nothing has touched its memory."""

@@ -94,11 +94,8 @@ def test_psns_come_round(pair):
 
 @pytest.fixture
 def owner(pair):
-    child = Owner(pair.b, SIZE)
-    yield child
-    if child.process.poll() is None:
-        child.process.kill()
-        child.process.wait()
+    with Owner(pair.b, SIZE) as child:
+        yield child
 
 
 @way_of_urxe

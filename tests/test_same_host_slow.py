@@ -10,7 +10,7 @@ import test_slow_fault
 
 ONE_HOST = True
 globals().update({name: getattr(test_slow_fault, name) for name in (
-    "pytestmark", "slow", "no_child_left", "test_waits", "test_waits_in_the_middle",
+    "pytestmark", "slow", "test_waits", "test_waits_in_the_middle",
     "test_a_page_that_never_comes", "test_what_is_done_is_acknowledged",
     "test_own_page_is_not_the_peers_time", "test_what_is_made_is_sent", "test_others_go_on",
     "test_queue_pair_is_destroyed")})

@@ -32,12 +32,6 @@ LONG = 0.5
 pytestmark = pytest.mark.urxe_only("rdma_rxe pins: its pages are there")
 
 
-@pytest.fixture(autouse=True)
-def no_child_left():
-    yield
-    Child.kill_all()
-
-
 class UserFault:
     """Memory whose pages come from a userfaultfd of ours."""
 
