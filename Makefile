@@ -15,7 +15,7 @@
 #	TESTS=expression		only the tests whose name matches
 #	QUICK=1				leave out what takes long
 #	SCALING=1			bench: by queue pairs and processors
-#	TIME=seconds			limit for the tests of one kernel
+#	TIME=seconds			limit for each virtual machine
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # As the kernel calls itself. (kernel.release, in Debian's headers, need not be it.)

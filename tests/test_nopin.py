@@ -2,7 +2,7 @@
 """Memory of a user who may lock 64 KiB: twice as much as the machine has, in
 less than a millisecond, with nothing pinned.
 
-        the first namespace: link a <- veth -> link b (each where net.Pair says)
+        namespace A: link a <------- veth ------> namespace B: link b
         the test, root                         lab.owner, the user `dev`
         writes to pages of the owner's memory  8 GiB, never touched by itself
 """

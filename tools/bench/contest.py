@@ -138,7 +138,7 @@ TCP = TcpStream()
 SIZES = (64, 4096, 65536, 1 << 20)
 VERBS = ("WRITE", "READ", "SEND")
 
-# What the project has set itself figures for: docs/performance.md.
+# What docs/performance.md has figures to reach for.
 GOALS_WIRE = [bandwidth("WRITE", 65536, 4096), bandwidth("WRITE", 65536, 1024),
               rate("WRITE", 1), rate("WRITE", 8), Cost("SEND", 65536, 4096)]
 GOALS_WIRE += [latency(verb) for verb in VERBS]
