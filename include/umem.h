@@ -91,11 +91,12 @@ struct umem {
  *
  * The pages are pinned long term (FOLL_LONGTERM) and charged to the caller's
  * pinned_vm; whether RLIMIT_MEMLOCK allows that is not asked of who has CAP_IPC_LOCK.
- * Contiguous pages are merged in the scatter table. May sleep; a fatal signal ends it.
+ * Contiguous pages are merged in the scatter table.
  *
  * The accessors below work on the pages, and do not dma_sync_sgtable_*() for a device
  * whose mapping needs that: their caller has to.
  *
+ * Context: process, may sleep; a fatal signal ends it.
  * Return: the umem, to be given to umem_release(), or ERR_PTR():
  * -EINVAL (range empty or wraps, unknown flags), -ENOMEM (limit or memory), -EFAULT
  * (unmapped, or not writable with UMEM_WRITE), -EOPNOTSUPP (a file that can't be pinned
@@ -113,8 +114,9 @@ struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
  * Costs O(VMAs) and holds nothing per page. The range must be mapped now, and be
  * writable with UMEM_WRITE, so that a bad registration fails at once, as in
  * umem_get(). What pinning refuses for its own reasons, a copy does not: device
- * memory mapped into the process, files on DAX. May sleep.
+ * memory mapped into the process, files on DAX.
  *
+ * Context: process, may sleep.
  * Return: the umem, to be given to umem_release(), or ERR_PTR():
  * -EINVAL, -ENOMEM, -EFAULT, -EINTR.
  */
@@ -129,12 +131,13 @@ struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
  *
  * The exporter keeps the buffer in place, in whatever way it does that; nothing is
  * charged to the caller. Every accessor works from any context, except that atomic
- * operations fail with -EFAULT where the buffer is device memory. May sleep.
+ * operations fail with -EFAULT where the buffer is device memory.
  *
+ * Context: process, may sleep; without the buffer's reservation held.
  * Return: the umem, to be given to umem_release(), or ERR_PTR(): -EBADF, -EINVAL
  * (no dma-buf, out of its range, or its exporter has no mapping to offer), -EACCES
  * (open for reading only, with UMEM_WRITE), -ENOMEM, -EOPNOTSUPP (a kernel without), and
- * what the exporter says. Not to be called with the buffer's reservation held.
+ * what the exporter says.
  */
 struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
 			     unsigned int flags);
@@ -144,8 +147,10 @@ struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
  * @umem: from umem_get(), umem_open() or umem_get_dmabuf(); may be NULL or ERR_PTR()
  *
  * Unmaps, dirties (when writable), unpins and uncharges; works after the owner's
- * exit. No access may be under way. May sleep, until a change of the owner's
- * mappings that is under way has ended: not to be called with its mmap_lock held.
+ * exit. No access may be under way.
+ *
+ * Context: may sleep, until a change of the owner's mappings that is under way has
+ * ended; without its mmap_lock held.
  */
 void umem_release(struct umem *umem);
 
@@ -153,6 +158,7 @@ void umem_release(struct umem *umem);
  * umem_sg_table - the scatter table of a pinned range
  * @umem: from umem_get()
  *
+ * Context: any.
  * Return: the table, DMA-mapped if a device was given; NULL when unpinned.
  */
 struct sg_table *umem_sg_table(const struct umem *umem);
@@ -161,6 +167,7 @@ struct sg_table *umem_sg_table(const struct umem *umem);
  * umem_pinned_pages - pages this range holds pinned
  * @umem: any range
  *
+ * Context: any.
  * Return: number of pages, 0 when unpinned.
  */
 unsigned long umem_pinned_pages(const struct umem *umem);
@@ -172,6 +179,7 @@ unsigned long umem_pinned_pages(const struct umem *umem);
  * Nothing holds them where they are; they can be reached without waiting until
  * the kernel takes one of them away.
  *
+ * Context: any.
  * Return: number of pages.
  */
 unsigned long umem_resident_pages(const struct umem *umem);
@@ -180,6 +188,7 @@ unsigned long umem_resident_pages(const struct umem *umem);
  * umem_lost_pages - how often the kernel took such a page away
  * @umem: any range
  *
+ * Context: any.
  * Return: number of pages since the open.
  */
 u64 umem_lost_pages(const struct umem *umem);
@@ -204,7 +213,8 @@ enum umem_fetch {
  * @how: see the enum
  *
  * Changes no byte. The pages are then known as resident, as many as the range has
- * notes for, and can leave again at any time. Does nothing for a pinned range.
+ * notes for, and can leave again at any time. Does nothing for a pinned range or a
+ * dma-buf.
  *
  * Context: may sleep; the caller runs on the owner's mm. A fatal signal, or
  * umem_worker_interrupt(), ends it.
@@ -400,8 +410,10 @@ void umem_worker_init(struct umem_worker *w);
  * @mm, a fault under way ends as by umem_worker_break(), within a tenth of a second; not
  * on a kernel without CONFIG_MEMCG, which does not tell.
  *
+ * Context: a kernel thread, may sleep.
  * Return: 0; -ESRCH when the owner's address space is gone, or no process runs on
- * it any more; -EINTR after umem_worker_interrupt().
+ * it any more; -EINTR after umem_worker_interrupt(); -EINVAL for a thread that is in an
+ * mm already.
  */
 int umem_worker_enter(struct umem_worker *w, struct mm_struct *mm);
 
@@ -419,7 +431,9 @@ void umem_worker_leave(struct umem_worker *w);
  *
  * A fault under way (userfaultfd, FUSE, swap) ends with -EFAULT as soon as it
  * can be killed, and no umem_worker_enter() succeeds until umem_worker_resume().
- * Does not wait. Any context.
+ * Does not wait.
+ *
+ * Context: any.
  */
 void umem_worker_interrupt(struct umem_worker *w);
 
@@ -429,6 +443,8 @@ void umem_worker_interrupt(struct umem_worker *w);
  *
  * As umem_worker_interrupt(), but the worker may enter again. What it does until it
  * leaves fails where it would have to wait, with signal_pending() in its thread.
+ *
+ * Context: any.
  */
 void umem_worker_break(struct umem_worker *w);
 

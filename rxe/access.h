@@ -12,14 +12,19 @@ struct urxe_ctx;
 struct urxe_mr;
 
 /**
- * urxe_mr_read, urxe_mr_write - copy out of, or into, a region
+ * urxe_mr_read - copy out of a region
  * @mr: from urxe_mr_get() for at least this range
+ * @va: first byte, in the region's own addresses
+ * @dst: where to
+ * @len: bytes
  * @ctx: where the caller runs
  * Return: 0; -EAGAIN when the step has to end and be done again in the worker;
  * -EFAULT when the memory is not there any more.
  */
 int urxe_mr_read(struct urxe_mr *mr, u64 va, void *dst, u32 len,
 		 struct urxe_ctx *ctx);
+
+/* Likewise into it, from @src. */
 int urxe_mr_write(struct urxe_mr *mr, u64 va, const void *src, u32 len,
 		  struct urxe_ctx *ctx);
 
@@ -32,6 +37,7 @@ int urxe_mr_write(struct urxe_mr *mr, u64 va, const void *src, u32 len,
  * @dva: where to
  * @src: likewise, where from
  * @sva: likewise
+ * @len: bytes
  * @ctx: where the caller runs; neither region's memory is faulted in
  * Return: 0; -EAGAIN when @dst can't be reached without waiting; -EFAULT;
  * URXE_NO_SOURCE.

@@ -109,6 +109,7 @@ int urxe_destroy_ah(struct ib_ah *ibah, u32 flags);
  * urxe_ah_lookup - copy the address vector of a user's address handle
  * @pd: the PD of the QP that names it
  * @number: from the user's WQE
+ * @av: filled in
  * Return: false when there is no such handle in this PD. Any context.
  */
 bool urxe_ah_lookup(struct ib_pd *pd, u32 number, struct urxe_av *av);

@@ -111,6 +111,7 @@ bool urxe_batch_is_local(struct urxe_batch *batch);
  *
  * As urxe_batch_packet(), but the caller fills in @batch->ref instead of writing
  * payload, and calls urxe_batch_commit_ref(), which also sends it.
+ * Return: the BTH, as urxe_batch_packet(); NULL without memory.
  */
 struct urxe_bth *urxe_batch_ref(struct urxe_batch *batch, u8 opcode, u32 psn,
 				u32 num_sge);
@@ -122,6 +123,7 @@ void urxe_batch_commit_ref(struct urxe_batch *batch);
 
 /**
  * urxe_batch_turn - send what is there; what follows goes elsewhere
+ * @batch: the batch
  * @dqpn: to this QP
  * The QP's path may be set anew after it.
  */

@@ -31,7 +31,7 @@ static void send_cnp(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	urxe_batch_send(&batch);
 }
 
-/* Should both sides of the QP come here at once, there are two. */
+/* No lock: if both sides of the QP come here at once, two are sent, which does no harm. */
 void urxe_cnp_check(struct urxe_qp *qp, struct sk_buff *skb,
 		    struct urxe_ctx *ctx)
 {

@@ -12,7 +12,9 @@ struct urxe_qp;
 
 /**
  * urxe_cnp_check - tell the sender of a run if that is marked, and not just told
+ * @qp: the QP
  * @skb: the run, in one of @qp's queues
+ * @ctx: where the caller runs
  *
  * Either side may call it: what they share is when the peer was last told.
  */

@@ -17,12 +17,15 @@ void urxe_req_fail(struct urxe_qp *qp, enum ib_wc_status status);
 
 /**
  * urxe_complete_ready - complete what is done, in order
+ * @qp: the QP
  * An error ends it, and the QP.
  */
 void urxe_complete_ready(struct urxe_qp *qp);
 
 /**
  * urxe_complete_responses - work on what the peer has answered
+ * @qp: the QP
+ * @ctx: where the caller runs
  * Return: URXE_STEP_DONE when the queue is empty, or as a step.
  */
 enum urxe_step urxe_complete_responses(struct urxe_qp *qp,

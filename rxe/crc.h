@@ -16,6 +16,7 @@
  * @crc: running CRC
  * @buf: the bytes
  * @len: how many; at least URXE_CRC_MIN
+ * Return: the CRC with these bytes in it.
  */
 __u32 urxe_crc32(__u32 crc, const void *buf, __u32 len);
 

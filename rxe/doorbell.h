@@ -30,6 +30,7 @@ struct urxe_doorbell {
 
 /**
  * urxe_doorbell_ring - there is something new in the send queue
+ * @qp: the QP
  *
  * A consumer that waits for what it has posted has it sent here and now. One that
  * posts and posts to an RC peer is not slowed down: a worker sends, on another

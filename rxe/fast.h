@@ -33,6 +33,9 @@ void urxe_pages_free(struct urxe_pages *pages);
 
 /**
  * urxe_mr_fast_reg - register what the consumer has mapped last (IB_WR_REG_MR)
+ * @qp: the QP
+ * @wqe: the work request
+ * @ctx: where the caller runs
  *
  * The new key's index is that of the region. Its address is the one that the
  * consumer, who may have changed it, had in @wqe's region when he posted.

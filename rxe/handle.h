@@ -47,12 +47,12 @@ struct urxe_handle {
 	bool		tx_wait[URXE_SIDES];
 };
 
-
 /* Waits until the last skb that names a handle has been freed. May sleep. */
 void urxe_handles_exit(void);
 
 /**
  * urxe_handle_create - make a QP known by number
+ * @qp: who will be found by it
  * @gsi: by number 1 of its link, else by one of its own
  * Return: the handle; ERR_PTR(-ENOMEM), or -EBUSY for a second QP 1. May sleep.
  */
@@ -74,6 +74,7 @@ static inline struct urxe_handle *urxe_handle_get(struct urxe_handle *handle)
 /**
  * urxe_qp_get - the QP that a packet names
  * @net: the namespace where the packet arrived
+ * @qpn: the number, as the packet has it
  * Return: to be given to urxe_qp_put(), or NULL. Any context.
  */
 struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn);
@@ -96,6 +97,7 @@ void urxe_handles_break(const struct urxe_mr *mr);
 
 /**
  * urxe_handle_charge - charge @skb to the QP's handle until it is freed
+ * @handle: the QP's
  * @side: which side sends it
  * Context: any; @skb has no owner yet.
  */
@@ -110,12 +112,16 @@ struct urxe_handle *urxe_handle_of(const struct sk_buff *skb);
 
 /**
  * urxe_handle_full - has the stack got enough of this side?
- * When it says so, the side's runner is kicked once it is no longer so.
+ * @handle: the QP's
+ * @side: which side wants to send
+ * Return: true when it has; then the side's runner is kicked once it is no longer so.
+ * Any context.
  */
 bool urxe_handle_full(struct urxe_handle *handle, enum urxe_side side);
 
 /**
  * urxe_handle_settle - let what has been sent get out of our own network stack
+ * @handle: the QP's
  * @side: which side has sent it
  * Waits for a fraction of a second at most: a device may keep packets for longer, but
  * does not have them overtaken. May sleep.

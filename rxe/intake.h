@@ -8,8 +8,8 @@
 struct net;
 
 /**
- * urxe_intake_open - have the RoCEv2 packets that arrive in @net brought to
- * urxe_rx()
+ * urxe_intake_open - have the RoCEv2 packets that arrive brought to urxe_rx()
+ * @net: where
  * Return: 0 or -errno. May sleep.
  */
 int urxe_intake_open(struct net *net);

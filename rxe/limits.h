@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * What a link can do, in numbers. Each is reported by query_device as it is
- * and can be reached: nothing here is larger than what create calls accept.
+ * What a link can do, in numbers. They are reported as they are, those that have a
+ * place in an answer, and can be reached: nothing here is larger than what create calls
+ * accept.
  */
 #ifndef URXE_LIMITS_H
 #define URXE_LIMITS_H

@@ -37,7 +37,7 @@ static struct rdma_link_ops link_ops = {
 	.newlink = newlink,
 };
 
-/* Every unregistration of a device returns after all others have: a fence. */
+/* Each call that unregisters a device returns after all others have: so ours is the last. */
 static void reap_work(struct work_struct *work)
 {
 	struct urxe_dev *dev = container_of(work, struct urxe_dev, reap);

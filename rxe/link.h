@@ -27,6 +27,7 @@ void urxe_link_add(struct urxe_dev *dev, struct net_device *ndev);
 
 /**
  * urxe_link_enable - from now on there is somebody to tell of the port
+ * @dev: the link, which is registered
  * In the enable_driver hook: a link that urxe_links_unregister() came too early
  * for ends here.
  * Return: false when its NIC has gone.

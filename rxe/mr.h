@@ -49,7 +49,8 @@ enum urxe_mr_state {
  * @rcu: the struct is looked up under RCU
  * @lock: guards changes of what is below it, once it can be found
  * @type: see the enum
- * @state: see the enum; with URXE_MR_VALID nothing below it changes
+ * @state: see the enum; with URXE_MR_VALID the range, the rights and what is behind
+ *	   them do not change
  * @access: enum ib_access_flags
  * @key: what an access must name
  * @iova: address of the first byte of @umem or @pages
@@ -107,6 +108,11 @@ struct urxe_mr *urxe_mr_get(struct ib_pd *ibpd, u32 key, int access, u64 va,
 /**
  * urxe_mr_get_remote - likewise for an rkey, which may be a window's
  * @qp: the QP whose peer asks
+ * @key: rkey
+ * @access: rights needed, enum ib_access_flags
+ * @va: first byte, in the region's or the window's own addresses
+ * @len: bytes, not 0
+ * Return: as urxe_mr_get().
  */
 struct urxe_mr *urxe_mr_get_remote(const struct urxe_qp *qp, u32 key,
 				   int access, u64 va, u64 len);
@@ -116,8 +122,8 @@ struct urxe_mr *urxe_mr_get_whole(const struct urxe_qp *qp, u32 key,
 				  int access);
 
 /*
- * Soon: not to be kept from one step to the next, for who deregisters a region or
- * invalidates a key waits for it.
+ * Give a reference back, and before the step ends: who deregisters the region, or
+ * invalidates its key, waits for it.
  */
 void urxe_mr_put(struct urxe_mr *mr);
 
@@ -127,6 +133,7 @@ bool urxe_mr_is_current(const struct urxe_mr *mr);
 /**
  * urxe_mr_invalidate - have a key be of no use any more
  * @qp: where the work request, or the message, was posted to
+ * @key: lkey or rkey
  * @remote: it is a peer's message
  * @ctx: where the caller runs
  *

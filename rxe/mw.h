@@ -37,6 +37,9 @@ static inline struct urxe_mw *to_umw(struct ib_mw *ibmw)
 
 /**
  * urxe_mw_bind - what IB_WR_BIND_MW asks for
+ * @qp: the QP
+ * @wqe: the work request
+ * @ctx: where the caller runs
  * Return: as urxe_mr_invalidate().
  */
 int urxe_mw_bind(const struct urxe_qp *qp, const struct urxe_wqe *wqe,

@@ -31,6 +31,10 @@ void urxe_path_exit(struct urxe_path *path);
 
 /**
  * urxe_path_set - aim the path somewhere else
+ * @path: the path
+ * @av: where to
+ * @lqpn: our QP number
+ * @rqpn: the peer's; the two spread flows over source ports
  * Context: nobody sends on it meanwhile.
  */
 void urxe_path_set(struct urxe_path *path, const struct urxe_av *av, u32 lqpn,

@@ -131,7 +131,9 @@ struct urxe_sink {
 
 /**
  * urxe_pkt_to_sg - put payload where a gather list says
+ * @pkt: the packet
  * @off: offset in the list's bytes
+ * @ctx: where the caller runs
  * Return: 0; -EAGAIN or another error as urxe_sg_write(); URXE_NO_SOURCE.
  */
 int urxe_pkt_to_sg(const struct urxe_pkt *pkt, struct ib_pd *ibpd,

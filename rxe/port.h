@@ -9,7 +9,9 @@
 
 /**
  * urxe_port_state - what the NIC's state means for the port
+ * @ndev: the NIC
  * Active when it is up, has a carrier, and an MTU that some RoCE packets fit.
+ * Return: IB_PORT_ACTIVE or IB_PORT_DOWN.
  */
 enum ib_port_state urxe_port_state(const struct net_device *ndev);
 

@@ -27,7 +27,7 @@ bool urxe_ref_possible(struct urxe_batch *batch, const struct rxe_sge *sge, u32 
 /*
  * Do the bytes still stand for what was sent? Not those of a work request that has been
  * flushed, or forgotten in a reset: they are the consumer's again. The answer to a READ
- * was given, whatever has come of the QP since.
+ * was given, and stands in error too; not after a reset.
  */
 static bool stands(const struct urxe_qp *sender, const struct urxe_ref *ref)
 {

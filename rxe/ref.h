@@ -64,9 +64,12 @@ static inline struct urxe_ref *urxe_ref_of(struct sk_buff *skb)
 /**
  * urxe_ref_possible - may a packet of a batch refer to bytes instead of carrying them?
  * @batch: where it would be sent
- * @sge: a list of @num entries, with the bytes from @off on
+ * @sge: the list of what is sent
+ * @num: entries in it
+ * @off: of the first byte, in the list's bytes
  * @len: bytes
  * @access: see struct urxe_ref
+ * Return: false when it has to carry them. Not in hard interrupt.
  */
 bool urxe_ref_possible(struct urxe_batch *batch, const struct rxe_sge *sge, u32 num,
 		       u32 off, u32 len, int access);
@@ -75,6 +78,7 @@ bool urxe_ref_possible(struct urxe_batch *batch, const struct rxe_sge *sge, u32 
  * urxe_ref_move - copy payload from the sender's memory to where it belongs
  * @pkt: with a reference that is not fetched
  * @sink: where to
+ * @ctx: where the caller runs
  * Neither side's memory is faulted in.
  * Return: as urxe_mr_move().
  */
@@ -83,6 +87,8 @@ int urxe_ref_move(const struct urxe_pkt *pkt, const struct urxe_sink *sink,
 
 /**
  * urxe_ref_fetch - add the bytes to the packet itself
+ * @pkt: with a reference that is not fetched
+ * @ctx: where the caller runs
  * To be called before the context that may reach the sender's memory is left.
  * Return: 0 or URXE_NO_SOURCE, after which the packet is of no use.
  */
@@ -90,6 +96,7 @@ int urxe_ref_fetch(const struct urxe_pkt *pkt, struct urxe_ctx *ctx);
 
 /**
  * urxe_ref_sender - the QP that has sent a packet with a reference
+ * @pkt: with a reference
  * Return: to be given to urxe_qp_put(); NULL when what it has sent does not stand any
  * more: the QP is gone, in error (but for answers), or has been reset since.
  */

@@ -43,7 +43,7 @@ enum urxe_sq_event {
  * @probe: after a time-out or an RNR NAK: one packet, and wait; see urxe_req_progress()
  * @dropped: with @probe: the peer has dropped what was sent behind it
  * @closer: with @probe: the second one, behind what the first one has found
- * @probe_end: where its PSNs end
+ * @probe_end: with @probe: the PSN behind the packet that was sent as one
  * @alive_psn: @una_psn when we took what is on the wire for alive
  * @by_value: packets that are to carry their bytes before one refers to them again
  * @rnr_wait: holding still until the RNR timer fires
@@ -51,7 +51,7 @@ enum urxe_sq_event {
  * @deadline: when @timer means a time-out; jiffies
  * @timer: retransmission; re-arms itself until @deadline
  * @rnr_timer: see @rnr_wait
- * @events: enum urxe_sq_event bits, set from timers
+ * @events: enum urxe_sq_event bits, set by timers and by a receiver on this host
  * @inbox: responses that arrived
  */
 struct urxe_req {

@@ -27,7 +27,7 @@
 
 /* --- completions on the receive queue ----------------------------------- */
 
-/* Nor is what it was of taken for delivered by the peer. */
+/* A completion that is lost ends the QP; the peer must not take its message for delivered. */
 static void completion_lost(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	struct urxe_ctx ctx = {};

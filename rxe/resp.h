@@ -134,8 +134,10 @@ void urxe_resp_reset(struct urxe_qp *qp);
 
 /**
  * urxe_resp_get_rqe - have a receive work request at hand: @qp->resp.rqe
+ * @qp: the QP
  * @least: bytes that it has to have room for; if it has not, it stays in its queue,
  *	   where other QPs may find it
+ * @ctx: where the caller runs
  * Return: 0; FAIL_RNR when there is none; FAIL_INV_REQ when it is too short; FAIL_TOLD
  * when it is no good, which ends the QP. What is not used up stays for the next message.
  */
@@ -143,6 +145,8 @@ int urxe_resp_get_rqe(struct urxe_qp *qp, u32 least, struct urxe_ctx *ctx);
 
 /**
  * urxe_resp_fail_rqe - the receive work request at hand is at fault
+ * @qp: the QP
+ * @ctx: where the caller runs
  * @status: what it completes with, which says all there is to say on this side (no
  *	    event, IBTA 11.6.3.2)
  * @syndrome: what the peer of an RC QP is told
@@ -153,6 +157,7 @@ int urxe_resp_fail_rqe(struct urxe_qp *qp, struct urxe_ctx *ctx,
 
 /**
  * urxe_resp_complete - complete the receive work request at hand
+ * @qp: the QP
  * @wc: status, opcode, length and all that depends on the service; the rest is
  *	filled in
  * @pkt: the packet that completes it, or NULL
@@ -184,6 +189,9 @@ static inline bool pkt_needs_rqe(const struct urxe_pkt *pkt)
 
 /**
  * urxe_resp_execute - do what a request asks for
+ * @qp: the QP
+ * @pkt: the one expected, and permitted
+ * @ctx: where the caller runs
  *
  * READs and those that are answered alike are begun only: see urxe_read_respond().
  * Return: 0; -EAGAIN when the worker has to do it; URXE_NO_SOURCE; how it fails.

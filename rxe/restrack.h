@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * What `rdma resource show` tells of our objects (with -d: driver details).
+ * What `rdma resource show` tells of our objects (with -dd: driver details).
  */
 #ifndef URXE_RESTRACK_H
 #define URXE_RESTRACK_H

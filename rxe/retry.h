@@ -14,6 +14,7 @@ struct urxe_qp;
 
 /**
  * urxe_req_progress - the peer has got further: @una_psn has moved
+ * @qp: the QP
  *
  * Patience and retries start afresh. After a time-out nobody knows whether what
  * was sent got lost or is late, and to send all of it again is what a late peer
@@ -21,8 +22,10 @@ struct urxe_qp;
  * more goes out from there, since the peer may have had as much for long, and wait for
  * what is next. When it moves beyond that, too, what was sent before is alive, and we
  * go on behind it. When it moves to a probe's end only, a message's next packet was
- * lost too, and all is sent again; READs are asked for again one by one. After an RNR NAK one packet goes first as well,
- * and what was behind it is as good as lost, READs included, until the peer answers it.
+ * lost too, and all is sent again; unless a READ or an atomic is next, whose answer may
+ * be on its way: if it is not, the next time-out has all sent again. After an RNR NAK
+ * one packet goes first as well, and what was behind it is as good as lost, READs
+ * included, until the peer answers it.
  */
 void urxe_req_progress(struct urxe_qp *qp);
 

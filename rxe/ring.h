@@ -47,6 +47,7 @@ struct urxe_mmap_entry {
 
 /**
  * urxe_ring_alloc - make a ring for at least @elems elements
+ * @ring: the ring
  * @elems: elements it must hold at once; rounded up
  * @elem_size: bytes of one, rounded up to a power of two
  * Return: 0 or -ENOMEM. May sleep.
@@ -55,6 +56,7 @@ int urxe_ring_alloc(struct urxe_ring *ring, u32 elems, u32 elem_size);
 
 /**
  * urxe_ring_publish - let the user map the ring
+ * @ring: the ring
  * @uctx: whose
  * @mi: filled in for the user: offset and size to give to mmap()
  * Return: 0 or -errno. The memory belongs to the mmap entry from then on.
@@ -67,6 +69,7 @@ void urxe_ring_free(struct urxe_ring *ring);
 
 /**
  * urxe_ring_retire - likewise, while others may look at it under a lock
+ * @ring: the ring
  * @lock: theirs. From then on they find no @ring->buf. May sleep
  */
 void urxe_ring_retire(struct urxe_ring *ring, spinlock_t *lock);
@@ -80,6 +83,7 @@ static inline void *urxe_ring_elem(const struct urxe_ring *ring, u32 index)
  * urxe_ring_copy - copy elements to the beginning of another ring
  * @to: with elements of the same size; no index of it is changed
  * @first: index in @from
+ * @num: elements
  *
  * They are copied unread, whatever the user has put there.
  */

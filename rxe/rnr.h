@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
  * The timer codes of RNR NAKs: how long a receiver that is not ready asks for.
+ * Free of kernel dependencies: also compiled and tested in user space.
  */
 #ifndef URXE_RNR_H
 #define URXE_RNR_H

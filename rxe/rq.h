@@ -48,6 +48,8 @@ void urxe_rq_exit(struct urxe_rq *rq);
 
 /**
  * urxe_rq_pull - take the oldest work request
+ * @rq: the queue
+ * @rqe: filled in with a copy that has been checked
  * @least: bytes that it has to have room for; if it has not, it stays
  * Return: 0; -ENOENT when there is none; -EMSGSIZE when it is too short. Any context.
  */
@@ -58,6 +60,8 @@ u32 urxe_rq_pending(const struct urxe_rq *rq);
 
 /**
  * urxe_rq_push_list - a kernel consumer's post
+ * @rq: the queue
+ * @wr: the first of the list
  * @bad_wr: set to the first that is not posted
  * Return: 0, -ENOMEM, -EINVAL. Any context.
  */
@@ -66,6 +70,7 @@ int urxe_rq_push_list(struct urxe_rq *rq, const struct ib_recv_wr *wr,
 
 /**
  * urxe_rq_swap - go on in another ring, with all that is posted
+ * @rq: the queue
  * @ring: the new one, empty; after success the old one
  * Return: 0; -EINVAL when more is posted than fits. Any context.
  */

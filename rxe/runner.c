@@ -61,7 +61,7 @@ static bool take(struct urxe_runner *runner, int cpu)
 {
 	if (!take_or_tell(runner))
 		return false;
-	/* Only now: the note, had it been one, is what start() goes by. */
+	/* With the token only: else we leave a note, which start() acts on. */
 	if (READ_ONCE(runner->stopping)) {
 		give_up(runner);
 		return false;
@@ -247,7 +247,7 @@ static void try_run(struct urxe_runner *runner, struct urxe_ctx *ctx)
 
 /*
  * What the step has kicked, and what that kicks in turn. Only the first one may
- * fault: it is its own stop() that interrupts a fault.
+ * fault: the stop() of another would not interrupt a fault that is made here.
  */
 static void run_next(struct urxe_ctx *ctx)
 {

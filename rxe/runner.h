@@ -120,15 +120,26 @@ struct urxe_runner {
  * urxe_streams_init - make the stream workers
  *
  * They do what is much rather than urgent: for either side at most half as many at a
- * time as there are processors, one QP after the other, a turn each. So what comes for
+ * time as there are processors, and one on each processor for what has to run there;
+ * one QP after the other, a turn each. So what comes for
  * a QP meanwhile is done with at its next turn, all at once. None of them waits for a
  * page, nor for long for anything else.
- * What softirq hands over stays on its processor, once it has sent from there.
+ * What softirq has begun to send stays on its processor.
  * Return: 0 or -ENOMEM.
  */
 int urxe_streams_init(void);
 void urxe_streams_exit(void);
 
+/**
+ * urxe_runner_init - a side of a QP that nobody has run yet
+ * @runner: the side's
+ * @side: which one
+ * @wq: where its worker, which may sleep in page faults, is queued
+ * @step: works until nothing is left, with the token held
+ * @put: gives back the reference that urxe_runner_kick_next() has been handed
+ * @on_wait: told every few milliseconds that the worker waits for a page, and for how
+ *	     long it has, in jiffies; from softirq, but for the first time. NULL: nobody
+ */
 void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
 		      struct workqueue_struct *wq,
 		      enum urxe_step (*step)(struct urxe_runner *runner,
@@ -139,6 +150,7 @@ void urxe_runner_init(struct urxe_runner *runner, enum urxe_side side,
 
 /**
  * urxe_runner_kick - there is something to do
+ * @runner: the side's
  *
  * Runs the step here and now, if nobody does.
  * Context: process or softirq; not with interrupts disabled.
@@ -147,6 +159,7 @@ void urxe_runner_kick(struct urxe_runner *runner);
 
 /**
  * urxe_runner_kick_call - likewise, from a system call
+ * @runner: the side's
  * @mm: of the caller, which is where a worker should go on; may be NULL
  * @claims: the caller is the one to do it, and may sleep: a worker that is at it already
  *	    is to let go of it
@@ -174,12 +187,14 @@ void urxe_ctx_leave_next(struct urxe_ctx *ctx);
 
 /**
  * urxe_runner_defer - there is something to do, but not in this context
+ * @runner: the side's
  * Context: any.
  */
 void urxe_runner_defer(struct urxe_runner *runner);
 
 /**
  * urxe_runner_stream - there is much to do, and more to come
+ * @runner: the side's
  * @away: not on this processor, which has enough to do with what brought it
  *
  * A stream worker does it.
@@ -190,6 +205,7 @@ bool urxe_runner_stream(struct urxe_runner *runner, bool away);
 
 /**
  * urxe_runner_stop - take the token away from everyone
+ * @runner: the side's
  *
  * A fault that the worker waits in is interrupted; the step sees -EAGAIN and can
  * do the same access again later. After the return nobody runs the step and
@@ -225,16 +241,18 @@ static inline bool urxe_send_away(u32 bytes)
 }
 
 /**
- * urxe_ctx_begin_wait, urxe_ctx_end_wait - around an access that may have to wait for
- * a page, if this is the worker
- * @ctx: the context
+ * urxe_ctx_begin_wait - the access that follows may have to wait for a page
+ * @ctx: the context; nothing is done unless it is a worker's
  * @what: the region; for urxe_runner_break()
  */
 void urxe_ctx_begin_wait(struct urxe_ctx *ctx, const void *what);
+
+/* It is over. */
 void urxe_ctx_end_wait(struct urxe_ctx *ctx);
 
 /**
  * urxe_runner_break - let no access wait for pages of a region any more
+ * @runner: the side's
  * @what: the region, which nobody finds any more
  *
  * An access under way is cut short, and the step is run again. One that begins at

@@ -89,8 +89,9 @@ static struct urxe_runner *runner_of(struct urxe_qp *qp, bool request)
 
 /*
  * What arrives is delivered here and now, but for so much that another processor had
- * better do it while this one goes on receiving, or sending. Not for UC and UD: that
- * he delivers himself is all that slows down a sender on this host.
+ * better do it while this one goes on receiving, or sending. Not for UC and UD: nothing
+ * is acknowledged there, and the time that it takes to deliver is all that slows down
+ * a sender on this host.
  */
 static void wake(struct urxe_qp *qp, bool request, u32 bytes)
 {

@@ -24,8 +24,10 @@ enum urxe_tx {
 
 /**
  * urxe_req_send_message - the next packet of a SEND or an RDMA WRITE
+ * @qp: the QP
  * @batch: takes it
  * @wqe: has its PSNs
+ * @ctx: where the caller runs
  *
  * To an RC peer on this host it may refer to its bytes (ref.h), and stand for many.
  * Return: TX_IDLE when the WQE has failed.
@@ -36,8 +38,10 @@ enum urxe_tx urxe_req_send_message(struct urxe_qp *qp,
 
 /**
  * urxe_req_send_request - the one packet of what has a response
+ * @qp: the QP
  * @batch: takes it
  * @wqe: has its PSNs; all of them, from @send_psn on, are asked for
+ * Return: as urxe_req_send_message().
  */
 enum urxe_tx urxe_req_send_request(struct urxe_qp *qp,
 				   struct urxe_batch *batch,

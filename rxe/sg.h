@@ -37,20 +37,33 @@ static inline u32 urxe_sg_part(struct urxe_sg_place *at, u32 len)
 }
 
 /**
- * urxe_sg_read, urxe_sg_write - copy out of, or into, a gather list
+ * urxe_sg_read - copy out of a gather list
  * @ibpd: whose keys the list may use
  * @sge: the list, a private copy
  * @num: entries in it
  * @off: offset in the bytes of the list; @off + @len is not beyond its length
+ * @dst: where to
+ * @len: bytes
+ * @ctx: where the caller runs
  * Return: as urxe_mr_read(), and -EFAULT for a key that does not allow it.
  */
 int urxe_sg_read(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		 u32 off, void *dst, u32 len, struct urxe_ctx *ctx);
+
+/* Likewise into it, from @src. */
 int urxe_sg_write(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 		  u32 off, const void *src, u32 len, struct urxe_ctx *ctx);
 
 /**
  * urxe_sg_move - copy from a region into a gather list, once if possible
+ * @ibpd: whose keys the list may use
+ * @sge: the list, a private copy
+ * @num: entries in it
+ * @off: offset in the bytes of the list
+ * @src: the region
+ * @sva: first byte, in the region's own addresses
+ * @len: bytes
+ * @ctx: where the caller runs
  * Return: as urxe_mr_move().
  */
 int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
@@ -59,6 +72,11 @@ int urxe_sg_move(struct ib_pd *ibpd, const struct rxe_sge *sge, u32 num,
 
 /**
  * urxe_sg_at_hand - could the bytes of a gather list be read here, without waiting?
+ * @ibpd: whose keys the list may use
+ * @sge: the list, a private copy
+ * @num: entries in it
+ * @off: offset in the bytes of the list
+ * @len: bytes
  * @access: rights needed besides local reading
  * A hint; see umem_at_hand().
  */

@@ -31,6 +31,9 @@ static inline struct urxe_srq *to_usrq(struct ib_srq *ibsrq)
 
 /**
  * urxe_recv_pull - the work request that the next message to @qp uses
+ * @qp: the QP
+ * @rqe: filled in, as by urxe_rq_pull()
+ * @least: likewise
  *
  * Comes from the QP's own queue, or from its SRQ, whose consumer is told when that
  * falls below its limit.

@@ -142,6 +142,7 @@ static inline struct workqueue_struct *urxe_wq_of(struct urxe_dev *dev,
 
 /**
  * urxe_dev_get_netdev - the NIC of a link
+ * @dev: the link
  * Return: with a reference; NULL when it is going away. Any context.
  */
 struct net_device *urxe_dev_get_netdev(struct urxe_dev *dev);

@@ -162,6 +162,9 @@ int urxe_sq_fetch(struct urxe_sq *sq, struct ib_pd *pd, u32 service);
 
 /**
  * urxe_sq_push - copy a kernel consumer's work request into a slot
+ * @sq: the queue
+ * @wr: the work request
+ * @service: OP_RC, OP_UC or OP_UD: which opcodes are right
  * Return: 0, -ENOMEM when full, -EINVAL when it can't be done.
  * Context: any; takes @sq->lock.
  */

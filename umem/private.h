@@ -29,7 +29,10 @@ bool umem_covers(const struct umem *umem, size_t off, size_t len);
 int umem_check(const struct umem *umem, size_t off, size_t len,
 	       enum umem_dir dir);
 
-/* pin.c: any context; the caller has done umem_check(). */
+/*
+ * pin.c. To pin and to unpin may sleep; the rest is for any context, and the caller has
+ * done umem_check().
+ */
 int umem_pin(struct umem *umem, struct device *dma_dev,
 	     unsigned long dma_attrs);
 void umem_unpin(struct umem *umem);
@@ -37,7 +40,7 @@ void umem_pinned_copy(const struct umem *umem, size_t off, void *buf,
 		      size_t len, enum umem_dir dir);
 struct page *umem_pinned_page(const struct umem *umem, size_t off);
 
-/* dmabuf.c: any context; the caller has done umem_check(). */
+/* dmabuf.c. Copies and atomics as in pin.c; the rest may sleep. */
 #if IS_ENABLED(CONFIG_DMA_SHARED_BUFFER)
 int umem_dmabuf_init(void);
 void umem_dmabuf_exit(void);
