@@ -19,14 +19,13 @@ from pyverbs.pd import PD
 
 from lab import kinds, net, uverbs
 from lab.command import run
+from lab.machine import KERNEL
 from lab.mapping import noise, read_file, write_file
 from lab.marks import slow
 from lab.rc import counters, same
 from lab.verbs import Connection, e
 
 _serial = itertools.count()
-
-KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
 
 # How each kind of network device is made; "lower" is a dummy device.
 KINDS = {

@@ -20,7 +20,7 @@ from lab import disk
 from lab.command import memory
 from lab.mapping import (ANON, MADV_HUGEPAGE, MAP_GROWSDOWN, MAP_HUGETLB, MIB, PAGE,
                          PRIVATE, PROT_READ, SHARED, Child, Mapping,
-                         libc, noise)
+                         libc, noise, read_file)
 from lab.marks import slow_but
 from lab.rc import Node, Two, e, same
 from lab.verbs import ACCESS
@@ -239,12 +239,17 @@ def atomics(a, b, there):
 
 def test_never_touched(pair):
     """What was never written reads as zeroes, and does not become memory."""
-    there = Mapping(SIZE)
-    with Two(pair, a={"size": SIZE}, b={"memory": there}) as (a, b):
-        a.memory[0:SIZE] = noise(SIZE)
-        a.post(e.IBV_WR_RDMA_READ, 0, SIZE, b.identity(), 0)
+    def anonymous():
+        return re.search(r"Anonymous: +(\d+)", read_file("/proc/self/smaps_rollup")).group(1)
+    size = 32 * MIB
+    there = Mapping(size)
+    with Two(pair, a={"size": size}, b={"memory": there}) as (a, b):
+        a.memory[0:size] = noise(MIB) * 32
+        before = int(anonymous())
+        a.post(e.IBV_WR_RDMA_READ, 0, size, b.identity(), 0)
         a.poll()
-        assert same(a.memory[0:SIZE], bytes(SIZE))
+        assert (int(anonymous()) - before) << 10 < size // 2
+        assert same(a.memory[0:size], bytes(size))
 
 
 def test_file_as_others_see_it(pair):

@@ -20,15 +20,15 @@ CM = "/usr/lib/urxe/cm"
 @pytest.fixture
 def exclusive():
     """The mode can be changed only while there are no other namespaces."""
-    run("rdma", "system", "set", "netns", "exclusive")
+    net.wait_for(lambda: system_is("exclusive"), 10, "exclusive mode")
     yield
-    net.wait_for(shared, 10, "shared mode")
+    net.wait_for(lambda: system_is("shared"), 10, "shared mode")
 
 
-def shared():
-    """Shared mode again, once the namespaces that were deleted are gone."""
+def system_is(mode):
+    """Whether it can be, now: namespaces that were deleted take a moment to go."""
     try:
-        run("rdma", "system", "set", "netns", "shared")
+        run("rdma", "system", "set", "netns", mode)
     except RuntimeError:
         return False
     return True

@@ -58,6 +58,7 @@ def test_link_goes_under_load(pair, places, side):
         net.wait_for(lambda: (shared / "copy").exists(), 30, "the copy's beginning")
         link_type = end.link.type
         end.link.delete()
+        assert copying.poll() is None, "it was over before"
         end.add_link(link_type)
         end.link.gid_index(end.ipv4)
         assert copying.wait(300) == 0

@@ -70,16 +70,15 @@ def statistics(node):
 
 
 def operations(node, peer):
-    """{capability: an operation that needs it, on a page of its own}; each leaves
-    page N of either side's memory equal to that of the other."""
-    def one_sided(opcode, page, length=PAGE):
-        node.post(opcode, page * PAGE, length, peer, page * PAGE)
+    """{capability: an operation that needs it, on a page of its own}"""
+    def one_sided(opcode, page, length=PAGE, **more):
+        node.post(opcode, page * PAGE, length, peer, page * PAGE, **more)
         node.poll()
     return {
         e.IBV_ODP_SUPPORT_WRITE: lambda: one_sided(e.IBV_WR_RDMA_WRITE, 1),
         e.IBV_ODP_SUPPORT_READ: lambda: one_sided(e.IBV_WR_RDMA_READ, 2),
         e.IBV_ODP_SUPPORT_ATOMIC:
-            lambda: one_sided(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 3, 8),
+            lambda: one_sided(e.IBV_WR_ATOMIC_FETCH_AND_ADD, 3, 8, compare_add=7),
     }
 
 
@@ -101,6 +100,7 @@ def test_capabilities_are_true(two):
     assert same(b.memory[PAGE:2 * PAGE], a.memory[PAGE:2 * PAGE])
     assert same(a.memory[2 * PAGE:3 * PAGE], bytes(PAGE))
     assert same(a.memory[3 * PAGE:3 * PAGE + 8], bytes(8))
+    assert same(b.memory[3 * PAGE:3 * PAGE + 8], (7).to_bytes(8, "little"))
     assert claimed & tried == tried
     assert claimed & 0x1f == tried
 

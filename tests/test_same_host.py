@@ -125,7 +125,7 @@ def test_two_processes(pair, owner):
 
 @way_of_urxe
 def test_memory_comes_and_goes(pair, owner):
-    """Messages out of pages that are taken away and come back in between."""
+    """Messages out of, and into, pages that are taken away in between."""
     dice = random.Random(12)
     side = Side(pair.a, SIZE)
     side.connect(owner.peer())
@@ -135,6 +135,9 @@ def test_memory_comes_and_goes(pair, owner):
         side.memory[0:SIZE // 2] = data
         if round_ % 2:
             side.memory.map.madvise(mmap.MADV_DONTNEED, SIZE // 2, SIZE // 2)
+        if round_ % 4 > 1:
+            side.memory.map.madvise(mmap.MADV_DONTNEED, 0, SIZE // 2)
+            data = bytes(SIZE // 2)
         side.post(e.IBV_WR_RDMA_WRITE, 0, SIZE // 2, owner.peer(), 0)
         side.post(e.IBV_WR_RDMA_READ, SIZE // 2, SIZE // 2, owner.peer(), 0)
         side.poll(2)

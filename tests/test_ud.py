@@ -99,11 +99,11 @@ def test_longest(pair):
         assert a.state() == e.IBV_QPS_SQE
         a.qp.modify(QPAttr(qp_state=e.IBV_QPS_RTS), e.IBV_QP_STATE)
         assert pass_on(a, b, MTU).byte_len == GRH + MTU
-        for end in pair.ends:
-            end.ip("link", "set", end.netdev, "mtu", "4200")
-        assert pass_on(a, b, 4096).byte_len == GRH + 4096
-        for end in pair.ends:
-            end.ip("link", "set", end.netdev, "mtu", "1500")
+        with contextlib.ExitStack() as stack:
+            for end in pair.ends:
+                end.ip("link", "set", end.netdev, "mtu", "4200")
+                stack.callback(end.ip, "link", "set", end.netdev, "mtu", "1500")
+            assert pass_on(a, b, 4096).byte_len == GRH + 4096
 
 
 def test_qkey(pair, tmp_path):
@@ -132,8 +132,10 @@ def test_not_to_the_port(pair, address):
     """What comes to the host, and to the queue pair's number, but not to an address of
     its port, is not for it."""
     pair.b.ip("addr", "add", "10.1.0.9/32", "dev", "lo")
-    with Two(pair, size=8192) as (_, b), \
-         contextlib.closing(wire.Injector(pair.a, pair.b)) as injector:
+    with contextlib.ExitStack() as stack:
+        stack.callback(pair.b.ip, "addr", "delete", "10.1.0.9/32", "dev", "lo")
+        _, b = stack.enter_context(Two(pair, size=8192))
+        injector = stack.enter_context(contextlib.closing(wire.Injector(pair.a, pair.b)))
         b.post_receive(0, 4096)
         roce = wire.bth(wire.UD | wire.SEND_ONLY, b.qp.qp_num, 0, ack=False) + \
             struct.pack("!II", QKEY, 1) + b"good"
@@ -142,7 +144,6 @@ def test_not_to_the_port(pair, address):
         b.nothing(0)
         injector.send(roce)
         assert b.poll_receive()[0].byte_len == GRH + 4
-    pair.b.ip("addr", "delete", "10.1.0.9/32", "dev", "lo")
 
 
 def test_no_room(pair):

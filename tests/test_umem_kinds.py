@@ -42,7 +42,7 @@ def test_every_sort_of_memory(kind, pinning):
     m.unmap()
 
 
-def test_shared_memory_written_through_another_owner():
+def test_shared_memory_written_by_another_process():
     fd = os.memfd_create("umem")
     os.ftruncate(fd, SIZE)
     m = Memory(fd=fd, flags=mmap.MAP_SHARED)

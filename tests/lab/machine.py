@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""What the kernel says of the whole machine's memory, and what part of it a program has."""
+"""What kernel this is, what it says of the whole machine's memory, and what part of that
+a program has."""
 
 import contextlib
 import os
@@ -9,6 +10,8 @@ from lab.mapping import read_file, write_file
 from lab.net import wait_for
 
 CGROUPS = "/sys/fs/cgroup"
+# Its version, to be compared: (6, 12).
+KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
 
 
 def memory():

@@ -135,7 +135,7 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
                 "-x", str(end.link.gid_index(address)),
                 *map(str, options)]
     server = start(pair.b, argv(pair.b, server_ip), user, memlock)
-    client = None
+    client = watch = None
     try:
         wait_for(lambda: serves(server, pair.b, int(port)), 15, f"{tool} server")
         client = start(pair.a, argv(pair.a, client_ip) + [pair.b.ipv4], user,
@@ -147,13 +147,15 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
             server_output = stop(server)
         else:
             server_output = "".join(server.communicate(timeout=10))
-        watch.over.set()
-        watch.join()
     except (subprocess.TimeoutExpired, TimeoutError) as late:
         words = "".join(f"--- {who}\n{stop(process)}"
                         for who, process in (("client", client), ("server", server))
                         if process)
         raise Failed(f"{tool} {' '.join(map(str, options))}: {late}\n{words}") from late
+    finally:
+        if watch:
+            watch.over.set()
+            watch.join()
     if client.returncode or server.returncode:
         raise Failed(f"{tool} {' '.join(map(str, options))}: exit status "
                      f"{client.returncode} (client), {server.returncode} (server)\n"

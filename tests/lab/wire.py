@@ -226,7 +226,10 @@ class Capture:
         return self
 
     def __exit__(self, *exc):
-        time.sleep(0.5)
+        sizes = [-1, os.path.getsize(self.path)]
+        while sizes[-1] != sizes[-2]:
+            time.sleep(0.3)
+            sizes.append(os.path.getsize(self.path))
         self.process.terminate()
         said = self.process.communicate(timeout=20)[1]
         assert "0 packets dropped by kernel" in said, said

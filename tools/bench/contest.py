@@ -12,6 +12,7 @@ import subprocess
 
 from lab import net, perftest
 from lab.command import run
+from lab.machine import KERNEL
 from lab.rc import counters
 
 SECONDS = 1
@@ -266,13 +267,12 @@ def places(what):
     if what == "scaling":
         return [Place("veth", [urxe, rxe], SCALING, together),
                 Place("host", [urxe, rxe], SCALING)]
-    version = tuple(map(int, os.uname().release.split(".")[:2]))
     everyone = what == "all"
     pinned = Verbs("pinned", "urxe", "pinned", None if everyone else GOALS_PINNED)
     wire = [TCP] + (ALL if everyone else GOALS_WIRE)
     found = [Place("veth", [urxe, rxe, tcp, pinned], wire, together)]
     if everyone:
-        found.append(Place("netns", [urxe, tcp] + [rxe] * (version >= (7, 1)), wire, apart))
+        found.append(Place("netns", [urxe, tcp] + [rxe] * (KERNEL >= (7, 1)), wire, apart))
     found.append(Place("host", [urxe, rxe, tcp],
                        [TCP] + (ALL if everyone else GOALS_HOST)))
     for loss in ("0.1%", "1%"):
