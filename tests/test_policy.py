@@ -7,11 +7,16 @@
 
 import mmap
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
+import test_rereg
+
 from lab import resources
-from lab.command import status_kib
+from lab.command import TESTS, as_user, status_kib
+from lab.rc import Two
 from lab.verbs import Connection, e
 
 SIZE = 1 << 20
@@ -78,3 +83,38 @@ def test_unpinned_pins_nothing(pair):
         assert b.memory[0:SIZE] == a.memory[0:SIZE]
         assert pinned_kb() == before
         assert shown(a) == shown(b) == ("unpinned", 0)
+
+
+@pytest.mark.pins
+def test_from_now_on(pair):
+    """What has been registered before the choice stays as it is."""
+    with Connection(pair, SIZE) as (a, _):
+        before = pinned_kb()
+        policy_file(pair.a.link).write_text("pinned", encoding="ascii")
+        try:
+            assert shown(a) == ("unpinned", 0)
+            with a.register():
+                assert pinned_kb() - before >= SIZE // 1024
+        finally:
+            policy_file(pair.a.link).write_text("unpinned", encoding="ascii")
+        assert pinned_kb() == before
+
+
+@pytest.mark.pins
+def test_changed_region(pinning):
+    """Of other memory other pages are pinned, and those of before no more."""
+    with Two(pinning, size=SIZE) as (_, b):
+        before = pinned_kb()
+        test_rereg.rereg(b, test_rereg.TRANS, b.memory.address, SIZE // 4)
+        assert shown(b) == ("pinned", PAGES // 4)
+        assert before - pinned_kb() == SIZE * 3 // 4 // 1024
+
+
+@pytest.mark.pins
+def test_limit(pinning):
+    """A user who may lock 64 KiB can register no more than that."""
+    tried = subprocess.run(
+        as_user([sys.executable, "-m", "lab.owner", pinning.b.link.name, pinning.b.ipv4,
+                 str(SIZE)]), cwd=TESTS, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert tried.returncode and "Cannot allocate memory" in tried.stderr
