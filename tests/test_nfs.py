@@ -37,7 +37,9 @@ def places(request, tmp_path):
     shared.mkdir()
     mounted.mkdir()
     original.write_bytes(random.Random(1).randbytes(request.param * MEGABYTE))
-    return shared, mounted, original
+    yield shared, mounted, original
+    # It takes memory, here.
+    original.unlink()
 
 
 def same(one, other):
