@@ -130,7 +130,6 @@ static bool cancel(struct job *job)
 static int queue_job(struct job *job)
 {
 	struct urxe_ucontext *uuc = process_of(job->todo.mr);
-	struct urxe_dev *dev = job->todo.mr->dev;
 	int err = 0;
 
 	spin_lock(&lock);
@@ -139,7 +138,7 @@ static int queue_job(struct job *job)
 		list_add_tail(&job->entry, &jobs);
 		if (!job->awaited)
 			atomic_inc(&uuc->prefetches);
-		queue_work(uuc ? uuc->wq : dev->wq, &job->work);
+		queue_work(urxe_wq_of(job->todo.mr->dev, uuc), &job->work);
 	} else {
 		err = -EFAULT;
 	}

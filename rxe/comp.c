@@ -87,11 +87,10 @@ void urxe_complete_ready(struct urxe_qp *qp)
 	while (!sq_empty(sq)) {
 		struct urxe_wqe *wqe = sq_slot(sq, sq->una);
 
-		/* What was not begun before SQD waits for its end, come what may. */
-		if (wqe->status && !wqe->started && qp_state(qp) == IB_QPS_SQD)
-			return;
 		if (wqe->status) {
-			urxe_req_fail(qp, wqe->status);
+			/* What was not begun before SQD waits for its end. */
+			if (wqe->started || qp_state(qp) != IB_QPS_SQD)
+				urxe_req_fail(qp, wqe->status);
 			return;
 		}
 		if (!wqe->done)
@@ -285,7 +284,8 @@ static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 	int err = 0;
 
 	if (wqe->kind == WQE_ATOMIC || pkt->packets > wqe->packets - nth ||
-	    !place_ok(wqe, nth, pkt) || pkt->len != response_len(qp, wqe, off, pkt->packets))
+	    !place_ok(wqe, nth, pkt) ||
+	    pkt->len != response_len(qp, wqe, off, pkt->packets))
 		return -EBADMSG;
 	if (pkt->len)
 		err = urxe_pkt_to_sg(pkt, qp->ibqp.pd, wqe->sge, wqe->num_sge,

@@ -129,7 +129,7 @@ void urxe_links_readdress(struct net_device *ndev, bool lost)
 	call_on(ndev, lost ? urxe_port_address_lost : urxe_port_readdress);
 }
 
-static bool has_address(struct urxe_dev *dev, const union ib_gid *gid)
+bool urxe_link_has_address(struct urxe_dev *dev, const union ib_gid *gid)
 {
 	const struct ib_gid_attr *attr;
 
@@ -149,7 +149,7 @@ struct urxe_dev *urxe_link_of_address(struct net *net, const union ib_gid *gid)
 	list_for_each_entry(dev, &urxe_links, entry) {
 		if (dev->ns->net != net || !ib_device_try_get(&dev->ibdev))
 			continue;
-		if (has_address(dev, gid)) {
+		if (urxe_link_has_address(dev, gid)) {
 			found = dev;
 			break;
 		}

@@ -59,6 +59,9 @@ void urxe_links_readdress(struct net_device *ndev, bool lost);
  */
 struct urxe_dev *urxe_link_of_address(struct net *net, const union ib_gid *gid);
 
+/* Is it in the link's GID table? The device is registered. Any context. */
+bool urxe_link_has_address(struct urxe_dev *dev, const union ib_gid *gid);
+
 /**
  * urxe_links_drop - end all links of a namespace
  * @net: whose, or NULL for all there are

@@ -149,7 +149,8 @@ int urxe_create_qp(struct ib_qp *ibqp, struct ib_qp_init_attr *init,
 	err = check_init_attr(init);
 	if (err)
 		return err;
-	init_fields(qp, init, urxe_wq_of(to_urxe(ibqp->device), udata));
+	init_fields(qp, init, urxe_wq_of(to_urxe(ibqp->device),
+					 urxe_ucontext_of(udata)));
 	err = urxe_path_init(&qp->path);
 	if (err)
 		return err;

@@ -17,6 +17,7 @@
 
 #include "batch.h"
 #include "counters.h"
+#include "link.h"
 #include "ns.h"
 #include "qp.h"
 #include "resp.h"
@@ -110,7 +111,6 @@ static const struct ib_gid_attr *find_gid(struct urxe_dev *dev,
  */
 bool urxe_ud_is_ours(const struct urxe_qp *qp, struct sk_buff *skb)
 {
-	const struct ib_gid_attr *attr;
 	struct urxe_bth bth;
 	union ib_gid gid;
 
@@ -119,11 +119,7 @@ bool urxe_ud_is_ours(const struct urxe_qp *qp, struct sk_buff *skb)
 	if ((ntohl(bth.qpn) & BTH_24BITS) == IB_MULTICAST_QPN)
 		return true;
 	urxe_skb_dgid(skb, &gid);
-	attr = find_gid(qp->dev, &gid, NULL);
-	if (IS_ERR(attr))
-		return false;
-	rdma_put_gid_attr(attr);
-	return true;
+	return urxe_link_has_address(qp->dev, &gid);
 }
 
 /*

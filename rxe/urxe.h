@@ -131,12 +131,10 @@ static inline struct urxe_ucontext *urxe_ucontext_of(struct ib_udata *udata)
 	return rdma_udata_to_drv_context(udata, struct urxe_ucontext, ibuc);
 }
 
-/* Whose workers a QP uses that is made by a call with this @udata. */
+/* A process' own workers; those of the link for the kernel's consumers: @uuc is NULL. */
 static inline struct workqueue_struct *urxe_wq_of(struct urxe_dev *dev,
-						  struct ib_udata *udata)
+						  struct urxe_ucontext *uuc)
 {
-	struct urxe_ucontext *uuc = urxe_ucontext_of(udata);
-
 	return uuc ? uuc->wq : dev->wq;
 }
 

@@ -90,13 +90,13 @@ def test_from_now_on(pair):
     """What has been registered before the choice stays as it is."""
     with Connection(pair, SIZE) as (a, _):
         before = pinned_kb()
-        policy_file(pair.a.link).write_text("pinned", encoding="ascii")
+        pair.a.link.set_memory_policy("pinned")
         try:
             assert shown(a) == ("unpinned", 0)
             with a.register():
                 assert pinned_kb() - before >= SIZE // 1024
         finally:
-            policy_file(pair.a.link).write_text("unpinned", encoding="ascii")
+            pair.a.link.set_memory_policy("unpinned")
         assert pinned_kb() == before
 
 

@@ -21,6 +21,7 @@ from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 
 from lab import machine, net, resources
 from lab.command import run
+from lab.mapping import write_file
 from lab.rc import Node, e
 from lab.verbs import ACCESS, Memory
 
@@ -91,8 +92,7 @@ def test_shared_queue_limit(node, debug_kernel):
         pytest.skip("takes too long there")
     most = node.context.query_device().max_srq
     # The user library maps each one's ring.
-    with open("/proc/sys/vm/max_map_count", "w", encoding="ascii") as maps:
-        maps.write(str(2 * most))
+    write_file("/proc/sys/vm/max_map_count", 2 * most)
     one = SrqInitAttr(SrqAttr(max_wr=1, max_sge=1))
     made = [SRQ(node.pd, one) for _ in range(most)]
     with pytest.raises(PyverbsError):

@@ -38,17 +38,16 @@ class Crossed(net.Pair):
 
     def bring_up(self):
         for family, a, b in self.addresses():
+            commands = []
             for table, end, here, there in ((TABLES[0], self.a, a, b),
                                             (TABLES[1], self.b, b, a)):
-                run("ip", family, "route", "replace", there, "dev", end.netdev, "src", here,
-                    "table", str(table))
+                commands += [f"route replace {there} dev {end.netdev} src {here} table {table}"]
                 # Who sends; and who asks, with a device in mind, where a peer would be.
-                for way in (("iif", "lo"), ("oif", end.netdev)):
-                    run("ip", family, "rule", "add", "pref", str(table), "to", there, *way,
-                        "lookup", str(table))
+                commands += [f"rule add pref {table} to {there} {way} lookup {table}"
+                             for way in ("iif lo", f"oif {end.netdev}")]
             # What is for this machine comes after that.
-            run("ip", family, "rule", "add", "pref", "200", "lookup", "local")
-            run("ip", family, "rule", "delete", "pref", "0")
+            net.ip_batch(None, *commands, "rule add pref 200 lookup local",
+                         "rule delete pref 0", family=family)
 
     def __enter__(self):
         super().__enter__()
@@ -57,9 +56,9 @@ class Crossed(net.Pair):
 
     def __exit__(self, *exc):
         for family, *_ in self.addresses():
-            run("ip", family, "rule", "add", "pref", "0", "lookup", "local")
-            for pref in (200, *TABLES, *TABLES):
-                run("ip", family, "rule", "delete", "pref", str(pref))
+            net.ip_batch(None, "rule add pref 0 lookup local",
+                         *(f"rule delete pref {pref}" for pref in (200, *TABLES, *TABLES)),
+                         family=family)
         super().__exit__()
 
 

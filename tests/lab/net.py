@@ -51,9 +51,11 @@ def set_sysctl(netns, name, value):
     run(*in_netns(netns, ["sysctl", "-qw", f"net.{name}={value}"]))
 
 
-def ip_batch(netns, *commands):
-    """Run several of ip's commands in one namespace by one process."""
-    run("ip", *(["-n", netns] if netns else []), "-batch", "-", input="\n".join(commands))
+def ip_batch(netns, *commands, family=None):
+    """Run several of ip's commands in one namespace by one process; of a family (-4, -6)
+    where they do not tell."""
+    run("ip", *([family] if family else []), *(["-n", netns] if netns else []),
+        "-batch", "-", input="\n".join(commands))
 
 
 def in_netns(netns, argv):
