@@ -264,16 +264,16 @@ static u32 response_len(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
 }
 
 /*
- * The last response says that it is the last, and no other does; the first one of all
- * is a first one. Those behind may belong to a request that asked for the rest.
+ * The last response says that it is the last, and no other does. Whether one says that
+ * it is the first is not asked: those behind may belong to a request for the rest, and
+ * rdma_rxe of 6.1, asked again for what it has not begun to send, begins in the middle.
  */
 static bool place_ok(const struct urxe_wqe *wqe, u32 nth,
 		     const struct urxe_pkt *pkt)
 {
 	bool ends = nth + pkt->packets == wqe->packets;
 
-	return ends == !!(pkt->traits & OP_LAST) &&
-	       (nth || (pkt->traits & OP_FIRST));
+	return ends == !!(pkt->traits & OP_LAST);
 }
 
 static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
