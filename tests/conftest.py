@@ -12,6 +12,7 @@ import pytest
 from lab import machine, net, resources
 from lab.klog import KernelLog
 from lab.mapping import Child
+from lab.marks import slow
 from lab.rc import counters
 
 pytest_plugins = ["lab.umem_bench"]
@@ -29,9 +30,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: left out by --quick")
     config.addinivalue_line("markers", "pins: pins memory, in a place that README lists or "
                             "in another's")
+    config.addinivalue_line("markers", "one_host_too: holds between two ends on one link as "
+                            "well, which is slow")
     config.addinivalue_line("markers", "urxe_only(why): says nothing of another link type")
     config.klog = KernelLog()
     net.load(config.getoption("--link-type"))
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("one_host_too"):
+        metafunc.parametrize("pair", ("veth", slow("host")), indirect=True)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -144,8 +152,10 @@ def where(link_type):
 @pytest.fixture(scope="module")
 def pair(request, link_type, where):
     """A veth pair with a link at each end; see net.Pair for a drawing. A module may
-    say how wide, by PAIR_MTU; or, by ONE_HOST, that both ends are one link."""
-    if getattr(request.module, "ONE_HOST", False):
+    say how wide, by PAIR_MTU; or, by ONE_HOST, that both ends are one link, which a test
+    marked one_host_too is tried with, too."""
+    if (getattr(request, "param", None) == "host" or
+            getattr(request.module, "ONE_HOST", False)):
         made = net.Host(link_type, mtu=4200)
     else:
         made = net.Pair(link_type, where, getattr(request.module, "PAIR_MTU", 1500))

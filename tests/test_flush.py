@@ -13,9 +13,11 @@ from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
 from lab.machine import KERNEL
+from lab.marks import one_host_too
 from lab.rc import FLUSH_GLOBAL_CAP, Two, e, extend, same
 from lab.verbs import ACCESS
 
+pytestmark = one_host_too
 SIZE = 1 << 16
 # Bits of the device's capabilities, of which older libraries have no name.
 FLUSH_PERSISTENT_CAP, ATOMIC_WRITE_CAP = 1 << 39, 1 << 40

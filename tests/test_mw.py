@@ -21,10 +21,12 @@ from pyverbs.wr import SendWR
 
 from lab import net, resources
 from lab.command import TESTS
+from lab.marks import one_host_too
 from lab.rc import Two, e, same
 from lab.verbs import Peer
 from lab.window import ADD_TO_IT, ALL, READ_IT, TYPE_1, TYPE_2, WRITE_IT, Window
 
+pytestmark = one_host_too
 SIZE = 1 << 16
 SCRATCH = SIZE // 2
 LOCAL = e.IBV_ACCESS_LOCAL_WRITE | e.IBV_ACCESS_MW_BIND

@@ -17,7 +17,7 @@ from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from pyverbs.qp import QPAttr
 
 from lab import machine, net, perftest, wire
-from lab.marks import slow
+from lab.marks import one_host_too, slow
 from lab.rc import GUARD, SENDS, TWO_SIDED, Two, counters, e, same
 from lab.verbs import MTUS
 
@@ -50,6 +50,7 @@ def move(a, b, opcode, source, sink, length, imm=0, **options):
         assert opcode == SEND or done.imm_data == imm
 
 
+@one_host_too
 @pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
 @pytest.mark.parametrize("mtu", sorted(MTUS))
 def test_sizes(pair, mtu, ipv6):
@@ -72,6 +73,7 @@ def test_sizes(pair, mtu, ipv6):
             assert same(b.memory[0:size], wanted) and same(a.memory[0:size], sent)
 
 
+@one_host_too
 def test_inline(pair):
     with two(pair, inline=256) as (a, b):
         for length in (0, 1, 255, 256):
@@ -101,6 +103,7 @@ def test_packets(pair, tmp_path, ipv6):
             assert packet.padding == b"\0" * packet.pad
 
 
+@one_host_too
 def test_done_when_sent(pair):
     """With no one at the other end everything completes, and nothing is sent again."""
     with two(pair) as (a, b):
@@ -247,6 +250,7 @@ REFUSED = {
 }
 
 
+@one_host_too
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_in_silence(pair, case):
     """What can't be done is dropped and counted. Both sides go on."""
@@ -273,6 +277,7 @@ def test_refused_in_silence(pair, case):
         b.nothing(0)
 
 
+@one_host_too
 def test_only_what_uc_has(pair):
     """No READ, no atomics, no invalidation."""
     for opcode in (e.IBV_WR_RDMA_READ, e.IBV_WR_ATOMIC_CMP_AND_SWP,
@@ -285,6 +290,7 @@ def test_only_what_uc_has(pair):
             assert a.statuses() == [(0, e.IBV_WC_LOC_QP_OP_ERR)]
 
 
+@one_host_too
 def test_send_queue_error(pair):
     """A send that fails stops the send queue, and only it, until it is told to go
     on (IBTA 10.3.1.6)."""

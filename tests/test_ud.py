@@ -21,6 +21,7 @@ from pyverbs.pyverbs_error import PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPEx, QPInitAttrEx
 
 from lab import net, perftest, wire
+from lab.marks import one_host_too
 from lab.rc import GUARD, Node, counters, counting, e, same
 from lab.ud import GRH, OWN_QKEY, QKEY, Mailbox, Two, check_grh
 
@@ -38,6 +39,7 @@ def pass_on(a, b, length, imm=None, **options):
     return b.poll_receive()[0]
 
 
+@one_host_too
 @pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
 def test_datagrams(pair, ipv6):
     """What arrives, and what is told: bytes, length, sender, and the IP header."""
@@ -62,6 +64,7 @@ def test_datagrams(pair, ipv6):
                 assert same(b.memory[0:8192], wanted)
 
 
+@one_host_too
 @pytest.mark.urxe_only("rdma_rxe does not tell")
 @pytest.mark.parametrize("ipv6, header", ((False, 2), (True, 1)), ids=("ipv4", "ipv6"))
 def test_which_header(pair, ipv6, header):
@@ -71,6 +74,7 @@ def test_which_header(pair, ipv6, header):
         assert pass_on(a, b, 100).sl == 8 | header
 
 
+@one_host_too
 def test_scattered_and_inline(pair):
     """The header may lie elsewhere than the payload, and be cut in two."""
     dice = random.Random(2)
@@ -146,6 +150,7 @@ def test_not_to_the_port(pair, address):
         assert b.poll_receive()[0].byte_len == GRH + 4
 
 
+@one_host_too
 def test_no_room(pair):
     """Without a receive request, or with one too small, a datagram is dropped and
     counted, and the receive request stays."""
@@ -163,6 +168,7 @@ def test_no_room(pair):
         assert b.state() == e.IBV_QPS_RTS
 
 
+@one_host_too
 def test_no_room_in_a_shared_queue(pair):
     """A request that is too small for one stays for another queue pair's datagram."""
     with Two(pair, size=8192, b={"srq": 8}) as (a, b), contextlib.ExitStack() as stack:
@@ -179,6 +185,7 @@ def test_no_room_in_a_shared_queue(pair):
         assert b.poll_receive()[0].wr_id == 9
 
 
+@one_host_too
 def test_receive_error(pair):
     """A receive request without a right to its memory ends the queue pair."""
     with Two(pair, size=8192, b={"access": 0}) as (a, b):
@@ -190,6 +197,7 @@ def test_receive_error(pair):
         assert b.state() == e.IBV_QPS_ERR
 
 
+@one_host_too
 def test_states(pair):
     """Datagrams are taken from RTR on, and sent from RTS on."""
     with Two(pair, size=8192, b={"ready": False}) as (a, b):
@@ -208,6 +216,7 @@ def test_states(pair):
         a.poll(2)
 
 
+@one_host_too
 def test_handles(pair):
     """An address handle of another protection domain sends nothing, nor does one
     that is gone; and some can't be made."""
@@ -225,6 +234,7 @@ def test_handles(pair):
             AH(a.pd, attr=a.way_to(bad))
 
 
+@one_host_too
 def test_to_oneself(pair):
     """A link reaches itself, also the sending queue pair."""
     with Two(pair, size=8192) as (a, _):
@@ -261,6 +271,7 @@ def batch_sender(end, depth):
     return box
 
 
+@one_host_too
 def test_batches(pair):
     """Datagrams to one destination travel together, those to others do not get
     lost between them, and all arrive where they were sent."""
@@ -346,6 +357,7 @@ def test_other_services(pair, opcode):
         assert b.poll_receive()[0].byte_len == GRH + 4
 
 
+@one_host_too
 def test_not_to_connected(pair):
     """A datagram for a connected queue pair is dropped."""
     with Two(pair, size=8192) as (a, _):

@@ -3,6 +3,9 @@
 
 import pytest
 
+# Holds between two ends on one link as well: see conftest.py.
+one_host_too = pytest.mark.one_host_too
+
 
 def slow(*values):
     """Left out by --quick."""
