@@ -9,36 +9,23 @@ so the kernel is asked directly.
         writes                            a region that is changed
 """
 
-import ctypes
 import errno
 import itertools
 import os
-import struct
 
 import pytest
 from pyverbs.mr import MW, MWBind, MWBindInfo
 from pyverbs.pd import PD
 from pyverbs.qp import QP
 
+from lab.marks import one_host_too
 from lab.rc import Two, e, same
+from lab.uverbs import REREG_ACCESS as RIGHTS, REREG_PD as DOMAIN, REREG_TRANS as TRANS, rereg
 from lab.verbs import ACCESS, Memory, Peer
 
+pytestmark = one_host_too
 SIZE = 1 << 16
-TRANS, DOMAIN, RIGHTS = 1, 2, 4
-COMMAND = struct.Struct("=IHH QII QQQ II")
-REREG_MR = 11
 GOOD, REFUSED = e.IBV_WC_SUCCESS, e.IBV_WC_REM_ACCESS_ERR
-
-
-def rereg(node, flags, start=0, length=0, iova=None, pd=None, access=0):
-    """The region's new (lkey, rkey); OSError when refused."""
-    answer = ctypes.create_string_buffer(8)
-    command = COMMAND.pack(REREG_MR, COMMAND.size // 4, 2, ctypes.addressof(answer),
-                           node.mr.handle, flags, start, length,
-                           start if iova is None else iova,
-                           pd.handle if pd else 0, access)
-    assert os.write(node.context.cmd_fd, command) == len(command)
-    return struct.unpack("=II", answer.raw)
 
 
 def write(a, key, address, length=100, offset=0):

@@ -19,8 +19,9 @@ from pyverbs.pyverbs_error import PyverbsError
 
 from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
-from lab.rc import Node, Two, counters, e, same
+from lab.rc import Node, Two, counters, e, same, tell, told
 from lab.slowfile import SlowFile
+from lab.uverbs import REREG_TRANS, rereg
 from lab.verbs import ACCESS, Peer
 
 SIZE = 16 * PAGE
@@ -395,6 +396,24 @@ def test_region_is_given_up(pair, slow, operate):
             assert b.statuses() == [(0, e.IBV_WC_LOC_PROT_ERR)]
 
 
+def test_region_is_changed(pair, slow):
+    """To other memory, by ibv_rereg_mr(): likewise, and the new key is for that at once."""
+    with contextlib.closing(Mapping(SIZE)) as other, stuck(pair, slow) as (a, b):
+        with in_time():
+            _, rkey = rereg(b, REREG_TRANS, other.addr, SIZE)
+        assert a.statuses() == [(0, e.IBV_WC_REM_ACCESS_ERR)]
+        for node in (a, b):
+            node.wait_state(e.IBV_QPS_ERR)
+            node.reset()
+        slow.answer()
+        a.connect(b.identity())
+        b.connect(a.identity())
+        a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, Peer(None, None, rkey, other.addr))
+        a.poll()
+        assert same(other.peek(0, PAGE), noise(PAGE, 2))
+        assert same(slow.mapping.peek(), slow.bytes)
+
+
 def test_queue_pair_is_reset(pair, slow):
     """And used again."""
     with stuck(pair, slow) as (a, b):
@@ -418,27 +437,18 @@ class Owner:
         self.hello = os.pipe()
         self.child = Child(self.live)
         self.node = Node(pair.a, SIZE)
-        self.write(self.child.go_w, self.node)
-        self.peer = self.read(self.hello[0])
+        tell(self.child.go_w, self.node)
+        self.peer = told(self.hello[0])
         self.child.listen()
         self.node.connect(self.peer, **IMPATIENT)
         self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
         self.child.listen()
 
-    @staticmethod
-    def write(pipe, node):
-        os.write(pipe, " ".join(map(str, node.identity())).encode())
-
-    @staticmethod
-    def read(pipe):
-        gid, *numbers = os.read(pipe, 1000).decode().split()
-        return Peer(gid, *map(int, numbers))
-
     def live(self, child):
         slow = self.slow or self.slow_type()
         node = Node(self.pair.b, memory=slow.mapping)
-        self.write(self.hello[1], node)
-        node.connect(self.read(child.go_r), **IMPATIENT)
+        tell(self.hello[1], node)
+        node.connect(told(child.go_r), **IMPATIENT)
         child.say()
         slow.wait()
         child.say()

@@ -18,7 +18,7 @@ from pyverbs.wr import SGE, RecvWR, SendWR
 
 from lab import enums as e
 from lab.net import wait_for
-from lab.verbs import ACCESS, Memory, Side
+from lab.verbs import ACCESS, Memory, Peer, Side
 
 TWO_SIDED = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM, e.IBV_WR_RDMA_WRITE_WITH_IMM)
 SENDS = (e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM)
@@ -212,6 +212,18 @@ def extend(node, operations):
         qp_type=e.IBV_QPT_RC, scq=node.cq, rcq=node.rcq, cap=node.cap, pd=node.pd,
         comp_mask=e.IBV_QP_INIT_ATTR_PD | e.IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
         send_ops_flags=operations))
+
+
+def tell(pipe, node):
+    """Another process who a node is."""
+    os.write(pipe, " ".join(map(str, node.identity())).encode())
+
+
+def told(pipe):
+    """What another process tells: a Peer."""
+    assert select.select([pipe], [], [], 20)[0], "nobody tells"
+    gid, *numbers = os.read(pipe, 1000).decode().split()
+    return Peer(gid, *map(int, numbers))
 
 
 class Two:

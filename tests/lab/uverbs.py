@@ -16,10 +16,14 @@ OBJECT_DEVICE, OBJECT_MR = 0, 7
 DEVICE_QUERY_PORT_SPEED = 7
 MR_DESTROY, MR_ADVISE, MR_REG_DMABUF = 1, 2, 4
 MANDATORY = 1
+# A command of the older write().
+REREG_MR = 11
 
 # ibv_advise_mr()'s advice and flag, which not every pyverbs names.
 PREFETCH, PREFETCH_WRITE, PREFETCH_NO_FAULT = range(3)
 FLUSH = 1
+# What ibv_rereg_mr() is to change.
+REREG_TRANS, REREG_PD, REREG_ACCESS = 1, 2, 4
 
 
 class _Call:
@@ -72,6 +76,17 @@ def advise(context, pd, advice, sges, flush=True, flags=None):
     call.handle(0, pd.handle).value(1, advice).value(2, flags)
     call.buffer(3, b"".join(struct.pack("=QII", *one) for one in sges))
     call.make(context)
+
+
+def rereg(node, flags, start=0, length=0, iova=None, pd=None, access=0):
+    """ibv_rereg_mr() of a node's region: its new (lkey, rkey); OSError when refused."""
+    answer = ctypes.create_string_buffer(8)
+    command = struct.pack("=IHH QII QQQ II", REREG_MR, 14, 2, ctypes.addressof(answer),
+                          node.mr.handle, flags, start, length,
+                          start if iova is None else iova,
+                          pd.handle if pd else 0, access)
+    assert os.write(node.context.cmd_fd, command) == len(command)
+    return struct.unpack("=II", answer.raw)
 
 
 class DmabufRegion:
