@@ -18,15 +18,15 @@ import time
 
 import pytest
 
-from lab import machine
+from lab import disk, machine
 from lab.command import TESTS
-from lab.mapping import (MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
-                         MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MIB, PAGE,
-                         PROT_NONE, PROT_READ, RW, Child, Mapping, in_child,
+from lab.mapping import (ANON, MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE,
+                         MADV_MERGEABLE, MADV_PAGEOUT, MADV_SOFT_OFFLINE, MAP_HUGETLB, MIB,
+                         PAGE, PRIVATE, PROT_NONE, PROT_READ, RW, Child, Mapping, in_child,
                          noise, read_file, write_file)
 from lab.marks import slow, slow_but
 from lab.net import wait_for
-from lab.rc import Node, Two, counters, e, same
+from lab.rc import Node, Two, counters, e, same, tell, told
 from lab.verbs import Peer
 
 SIZE = 64 * PAGE
@@ -37,7 +37,8 @@ pytestmark = pytest.mark.urxe_only("rdma_rxe pins: its memory leads another life
 
 
 class Traffic(threading.Thread):
-    """Writes all of b's memory, reads it back and compares, over and over, from a.
+    """Writes all of b's memory, reads it back behind what was written, and compares, over
+    and over, from a.
 
     A round's bytes are noise of their own. With zeroes, what is read back may be
     zero instead wherever it likes: the page may go and come at any moment."""
@@ -87,9 +88,12 @@ class Traffic(threading.Thread):
 
 
 @contextlib.contextmanager
-def traffic(pair, memory, zeroes=False):
-    """Yields a Traffic that runs; it ends well, and so do both nodes."""
-    with Two(pair, a={"size": 2 * SIZE}, b={"memory": memory}) as (a, b):
+def traffic(pair, memory, zeroes=False, asks=False):
+    """Yields a Traffic that runs; it ends well, and so do both nodes. The memory is b's,
+    or that of a, which asks."""
+    mine, others = ({"memory": memory}, {"size": SIZE}) if asks else (
+        {"size": 2 * SIZE}, {"memory": memory})
+    with Two(pair, a=mine, b=others) as (a, b):
         running = Traffic(a, b, zeroes)
         running.start()
         try:
@@ -128,16 +132,57 @@ def test_fork(pair, children):
         assert same(running.last_bytes(), there.peek())
 
 
-def test_fork_and_the_parent_writes(pair):
+def anonymous():
+    made = Mapping(SIZE)
+    made.poke(noise(SIZE, 0))
+    return made
+
+
+def huge():
+    disk.huge_pages(8)
+    made = Mapping(2 * MIB, flags=ANON | MAP_HUGETLB)
+    made.poke(noise(SIZE, 0))
+    return made
+
+
+def transparent_huge():
+    whole = Mapping(4 * MIB)
+    made = Mapping(2 * MIB, addr=(whole.addr + 2 * MIB - 1) & -(2 * MIB))
+    made.advise(MADV_HUGEPAGE)
+    # There may be no huge page free.
+    write_file("/proc/sys/vm/compact_memory", 1)
+    before = machine.vmstat("thp_fault_alloc")
+    made.poke(noise(SIZE, 0))
+    assert machine.vmstat("thp_fault_alloc") > before
+    return made
+
+
+def private_file():
+    """Not written yet: its pages are the file's."""
+    file = os.memfd_create("file")
+    os.pwrite(file, noise(SIZE, 0), 0)
+    made = Mapping(SIZE, fd=file, flags=PRIVATE)
+    os.close(file)
+    return made
+
+
+# What a fork shares in different ways until somebody writes. Each is noise(SIZE, 0).
+FORKED = {"anonymous": anonymous, "transparent huge": transparent_huge,
+          "hugetlb": huge, "private file": private_file}
+
+
+@pytest.mark.parametrize("kind", slow_but(("anonymous",), FORKED))
+def test_fork_and_the_parent_writes(pair, kind):
     """The parent's own write after a fork makes a copy; the peer's next lands in it."""
-    there = Mapping(SIZE)
+    there = FORKED[kind]()
     with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
         for turn in range(5):
-            there.poke(noise(SIZE, turn))
+            if turn:
+                there.poke(noise(SIZE, turn))
             def child_fn(child, turn=turn):
                 child.say()
                 child.wait_go()
-                assert same(there.peek(), noise(SIZE, turn))
+                assert same(there.peek(0, SIZE), noise(SIZE, turn))
             child = Child(child_fn)
             child.listen()
             there.poke(b"parent's", 8)
@@ -148,6 +193,33 @@ def test_fork_and_the_parent_writes(pair):
             want = bytearray(noise(SIZE, turn)[0:PAGE])
             want[8:16] = b"parent's"
             assert same(a.memory[PAGE:3 * PAGE], want + noise(PAGE, 100 + turn))
+            child.go()
+            assert child.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORKED)
+def test_fork_and_the_peer_writes_first(pair, kind):
+    """It is the peer's write that makes the copy, or finds that the child made one."""
+    there = FORKED[kind]()
+    with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
+        for turn in range(4):
+            if turn:
+                there.poke(noise(SIZE, turn))
+            def live(child, turn=turn):
+                if turn % 2:
+                    there.poke(noise(SIZE, 60))
+                child.say()
+                child.wait_go()
+                assert same(there.peek(0, SIZE), noise(SIZE, 60 if turn % 2 else turn))
+            child = Child(live)
+            child.listen()
+            a.memory[0:PAGE] = noise(PAGE, 100 + turn)
+            a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE + 5)
+            a.poll()
+            want = bytearray(noise(SIZE, turn))
+            want[PAGE + 5:2 * PAGE + 5] = noise(PAGE, 100 + turn)
+            assert same(there.peek(0, SIZE), want)
             child.go()
             assert child.end() == 0
 
@@ -331,21 +403,25 @@ def scramble():
     write_file("/proc/sys/vm/nr_hugepages", before)
 
 
+def frames_of(mapping):
+    return [mapping.frame(at) for at in range(0, mapping.size, PAGE)]
+
+
 @pytest.mark.slow
-def test_migrated(pair):
+def test_migrated(pair, debug_kernel):
     """The bytes stay, at the same address, in other page frames."""
     there = Mapping(SIZE)
     moved = 0
     with traffic(pair, there) as running:
         for turn in range(2):
-            frames = [there.frame(at) for at in range(0, SIZE, PAGE)]
+            frames = frames_of(there)
             scramble()
             with contextlib.suppress(OSError):
                 there.advise(MADV_SOFT_OFFLINE, turn * PAGE, PAGE)
-            moved += frames != [there.frame(at) for at in range(0, SIZE, PAGE)]
+            moved += frames != frames_of(there)
             running.more(1)
         assert same(running.last_bytes(), there.peek())
-    if not moved and os.uname().release.endswith("-debug"):
+    if not moved and debug_kernel:
         pytest.skip("this kernel moved no page")
     assert moved
 
@@ -373,29 +449,50 @@ def test_swapped_out(pair, swap):
         assert same(there.peek(), want)
 
 
+# What may happen to the memory of the one who asks, and changes no byte of it.
+AT_THE_SENDER = {
+    "swapped out": lambda there: (write_file("/proc/sys/vm/compact_memory", 1),
+                                  there.advise(MADV_PAGEOUT)),
+    "migrated": lambda there: scramble(),
+    "overwritten by a child": lambda there: in_child(lambda: there.poke(bytes(2 * SIZE))),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", AT_THE_SENDER)
+def test_pages_of_the_sender(pair, swap, debug_kernel, what):
+    """Where a request's bytes come from, and where a READ's go to, is as free to move."""
+    there = Mapping(2 * SIZE)
+    before, moved = pages_swapped_out(), False
+    with traffic(pair, there, asks=True) as running:
+        for _ in range(5):
+            frames = frames_of(there)
+            AT_THE_SENDER[what](there)
+            moved |= frames != frames_of(there)
+            running.more(1)
+        assert same(2 * running.last_bytes(), there.peek())
+    assert what != "swapped out" or pages_swapped_out() > before
+    assert what != "migrated" or moved or debug_kernel
+
+
 @pytest.mark.slow
 def test_less_memory_than_the_region(pair, swap):
     """The owner's group may have an eighth of the region: its pages are charged to
     it also when a peer touches them, and go to swap in turn."""
     size, limit = 64 * MIB, 8 * MIB
-    hello_r, hello_w = os.pipe()
+    hello = os.pipe()
     with machine.control_group("memory", {"max": limit}) as group:
         def owner(child):
             write_file(f"{group}/cgroup.procs", os.getpid())
             node = Node(pair.b, memory=Mapping(size))
-            os.write(hello_w, " ".join(map(str, node.identity())).encode())
-            child.wait_go()
-            gid, *numbers = os.read(hello_r2, 1000).split()
-            node.connect(Peer(gid.decode(), *map(int, numbers)))
+            tell(hello[1], node)
+            node.connect(told(child.go_r))
             child.say()
             child.wait_go()
-        hello_r2, hello_w2 = os.pipe()
         child = Child(owner)
-        gid, *numbers = os.read(hello_r, 1000).split()
-        peer = Peer(gid.decode(), *map(int, numbers))
+        peer = told(hello[0])
         node = Node(pair.a, MIB)
-        os.write(hello_w2, " ".join(map(str, node.identity())).encode())
-        child.go()
+        tell(child.go_w, node)
         child.listen()
         node.connect(peer)
         for at in range(0, size, MIB):
@@ -411,7 +508,7 @@ def test_less_memory_than_the_region(pair, swap):
         node.close()
         child.go()
         assert child.end() == 0
-    for fd in (hello_r, hello_w, hello_r2, hello_w2):
+    for fd in hello:
         os.close(fd)
 
 
