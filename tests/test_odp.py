@@ -27,7 +27,7 @@ from lab.expect import fails
 from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ, SHARED,
                          Child, Mapping, Uffd, noise)
 from lab.net import wait_for
-from lab.rc import Node, Two, counters, e, same
+from lab.rc import Node, Two, counters, e, same, tell, told
 from lab.uverbs import PREFETCH, PREFETCH_NO_FAULT, PREFETCH_WRITE
 from lab.verbs import ACCESS
 
@@ -308,19 +308,64 @@ def test_prefetch_for_writing_ends_sharing(two):
     assert child.end() == 0
 
 
-def test_prefetch_without_faulting(two):
-    """Pages that are there become known, no other comes."""
-    a, b = two
-    b.memory.poke(noise(PAGE, 7), 5 * PAGE)
-    before = present(b)
-    assert sum(before) == 1
-    advise(b, PREFETCH_NO_FAULT)
-    assert present(b) == before
-    was = counters(b.end.link)["worker_handover"]
-    a.post(e.IBV_WR_RDMA_READ, 0, PAGE, b.identity(), 5 * PAGE)
-    a.poll()
-    assert same(a.memory[0:PAGE], noise(PAGE, 7))
-    assert counters(b.end.link)["worker_handover"] == was
+def test_prefetch_of_several_parts(two):
+    """All of one call, and no other page. A call is refused for any of its parts; those
+    before that one may have been done."""
+    _, b = two
+    def parts(*pages, lkey=b.mr.lkey):
+        return [(b.memory.addr + at * PAGE, PAGE, lkey) for at in pages]
+    for flush in (True, False):
+        with fails(errno.EFAULT):
+            uverbs.advise(b.context, b.pd, PREFETCH_WRITE,
+                          parts(1) + parts(2, lkey=b.mr.lkey ^ 1), flush)
+    wait_for(lambda: statistics(b)["page_prefetch"] == 2, 5, "the parts before")
+    b.memory.advise(MADV_DONTNEED)
+    for flush, pages in ((True, (3, 9, 4)), (False, (20, 30))):
+        uverbs.advise(b.context, b.pd, PREFETCH_WRITE, parts(*pages), flush)
+        wanted = [at in (3, 9, 4, *pages) for at in range(SIZE // PAGE)]
+        wait_for(lambda: present(b) == wanted, 5, f"pages {pages}")
+
+
+def test_prefetch_without_faulting(pair):
+    """Pages that are there become known, no other comes. A peer in another process, whose
+    packets arrive where this one's memory can't be looked at, then waits for no worker."""
+    def peer(child):
+        with contextlib.closing(Node(pair.a, SIZE)) as a:
+            tell(hello[1], a)
+            there = told(child.go_r)
+            a.connect(there)
+            child.say()
+            for page in pages:
+                child.wait_go()
+                a.post(e.IBV_WR_RDMA_READ, 0, PAGE, there, page * PAGE)
+                a.poll()
+                assert same(a.memory[0:PAGE], noise(PAGE, page))
+                child.say()
+
+    def handovers(child):
+        """Of a READ by the peer."""
+        before = counters(pair.b.link)["worker_handover"]
+        child.go()
+        child.listen()
+        return counters(pair.b.link)["worker_handover"] - before
+
+    hello, pages = os.pipe(), (4, 50)
+    with contextlib.closing(Node(pair.b, access=ON_DEMAND, memory=Mapping(SIZE))) as b:
+        for page in pages:
+            b.memory.poke(noise(PAGE, page), page * PAGE)
+        child = Child(peer)
+        b.connect(told(hello[0]))
+        tell(child.go_w, b)
+        child.listen()
+        before = present(b)
+        assert sum(before) == 2
+        assert handovers(child) == 1
+        advise(b, PREFETCH_NO_FAULT)
+        assert present(b) == before
+        assert handovers(child) == 0
+        assert child.end() == 0
+    for fd in hello:
+        os.close(fd)
 
 
 def test_prefetch_of_an_implicit_region(two):
