@@ -10,6 +10,7 @@ rdma_cm, and the programs that live on it.
 
 import json
 import os
+import time
 
 import pytest
 
@@ -18,7 +19,7 @@ from lab.command import run
 from lab.mapping import noise
 from lab.marks import slow_but
 from lab.programs import Failed, pair_up
-from lab.rc import same
+from lab.rc import counters, same
 
 CM = "/usr/lib/urxe/cm"
 PORT = 7471
@@ -47,12 +48,12 @@ def link_local(end):
                 if "local" in address)
 
 
-def connect(pair, server_address, client_address, *options, server=(), **statuses):
+def connect(pair, server_address, client_address, *options, server=(), **how):
     """The programs `cm`, with the words of private data that the tests look for."""
     return pair_up(pair, [CM, "listen", "-v", *options, *server, server_address, PORT,
                           "welcome"],
                    [CM, "connect", "-v", *options, client_address, PORT, "may-I?"],
-                   **statuses)
+                   **how)
 
 
 # --- connections -----------------------------------------------------------
@@ -159,6 +160,36 @@ def settled_slab():
         except OSError:
             pass
     return machine.meminfo("SUnreclaim") >> 10
+
+
+@pytest.mark.parametrize("whose", ("client", "server"))
+def test_device_goes(pair, link_type, whose):
+    """Who has connections by way of it is told so, and the others that theirs have gone."""
+    count, end = 8, pair.a if whose == "client" else pair.b
+
+    def ready():
+        """Whether all queue pairs of either side may send."""
+        states = [[(one.get("type"), one["state"]) for one in
+                   resources.listed("qp", side.link.name, True)] for side in pair.ends]
+        return all(one.count(("RC", "RTS")) == count for one in states)
+
+    def delete():
+        net.wait_for(ready, 20, f"{count} connections")
+        # A message each way, that is.
+        before = None
+        while before != (before := counters(end.link)["rx_packets"]):
+            time.sleep(0.2)
+        end.link.delete()
+        end.link = None
+
+    try:
+        said = connect(pair, "0.0.0.0", pair.b.ipv4, "-n", count, "-k", meanwhile=delete)
+    finally:
+        if not end.link:
+            end.add_link(link_type)
+    told, gone = said if whose == "client" else reversed(said)
+    assert told.count("RDMA_CM_EVENT_DEVICE_REMOVAL") == count
+    assert gone.count("RDMA_CM_EVENT_DISCONNECTED") == count
 
 
 # --- where an address is ---------------------------------------------------

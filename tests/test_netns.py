@@ -53,10 +53,11 @@ def test_each_sees_its_own(pair):
     assert b.link.name not in devices(a.netns) and a.link.name not in devices(None)
 
 
-def test_connection(pair):
+@pytest.mark.parametrize("options", ((), ("-u",)), ids=("connected", "datagrams"))
+def test_connection(pair, options):
     """Across the two, by rdma_cm and all the way."""
     for target in (pair.b.ipv4, pair.b.ipv6):
-        client, server = pair_up(pair, [CM, "listen", "-v", target, 7471, "welcome"],
-                                 [CM, "connect", "-v", target, 7471, "may-I?"])
+        client, server = pair_up(pair, [CM, "listen", "-v", *options, target, 7471, "welcome"],
+                                 [CM, "connect", "-v", *options, target, 7471, "may-I?"])
         assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
         assert "RDMA_CM_EVENT_CONNECT_REQUEST 0 may-I?" in server

@@ -11,6 +11,7 @@
  *	-u		datagrams: no connection, but the same resolution
  *	-b ADDRESS	connect from there
  *	-x		refuse them all
+ *	-k		keep them until the device goes, here or at the peer's
  *	-v		tell of each event
  *
  * TEXT is the private data of the request, of the answer to it, or of the refusal.
@@ -39,7 +40,7 @@ struct conn {
 };
 
 static struct {
-	int listen, n, rounds, window, ud, refuse, verbose;
+	int listen, n, rounds, window, ud, refuse, keep, verbose;
 	const char *from, *address, *port, *text;
 } options = { .n = 1, .rounds = 1, .window = 64 };
 
@@ -50,7 +51,7 @@ static struct ibv_cq *cq;
 static struct ibv_mr *mr;
 static char *memory;
 static struct conn *conns;
-static int started, echoed, gone, total_gone;
+static int started, echoed, gone, total_gone, removed;
 
 static void die(const char *what)
 {
@@ -365,6 +366,12 @@ static void on_event(void)
 			rdma_disconnect(id);
 		close_conn(id->context);
 		break;
+	case RDMA_CM_EVENT_DEVICE_REMOVAL:
+		removed = 1;
+		/* Or it is the listener. */
+		if (id->context)
+			close_conn(id->context);
+		break;
 	case RDMA_CM_EVENT_TIMEWAIT_EXIT:
 		break;
 	default:
@@ -378,7 +385,7 @@ static void turn(void)
 {
 	struct pollfd fds[2] = {
 		{ .fd = events->fd, .events = POLLIN },
-		{ .fd = completions ? completions->fd : -1, .events = POLLIN },
+		{ .fd = completions && !removed ? completions->fd : -1, .events = POLLIN },
 	};
 
 	if (poll(fds, 2, PATIENCE_MS) <= 0) {
@@ -388,7 +395,8 @@ static void turn(void)
 	}
 	if (fds[0].revents)
 		on_event();
-	if (fds[1].revents)
+	/* A device that has gone tells nothing but that. */
+	if (fds[1].revents && !removed)
 		take_completions();
 }
 
@@ -424,12 +432,12 @@ static void one_round(const struct rdma_addrinfo *from, const struct rdma_addrin
 	int i;
 
 	started = echoed = gone = 0;
-	while (echoed < options.n) {
+	while (echoed < options.n && !(options.keep && gone)) {
 		while (started < options.n && started - echoed < options.window)
 			begin(&conns[started], from, to);
 		turn();
 	}
-	for (i = 0; i < options.n; i++)
+	for (i = 0; i < options.n && !options.keep; i++)
 		if (options.ud)
 			close_conn(&conns[i]);
 		else
@@ -468,6 +476,8 @@ static int *flag_of(int option)
 		return &options.ud;
 	case 'x':
 		return &options.refuse;
+	case 'k':
+		return &options.keep;
 	default:
 		return &options.verbose;
 	}
@@ -479,7 +489,7 @@ static int parse(int argc, char **argv)
 
 	options.listen = argc > 1 && !strcmp(argv[1], "listen");
 	optind = 2;
-	while ((c = getopt(argc, argv, "n:r:w:ub:xv")) != -1) {
+	while ((c = getopt(argc, argv, "n:r:w:ub:xkv")) != -1) {
 		if (c == '?')
 			return -1;
 		if (c == 'b')

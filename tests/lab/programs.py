@@ -14,10 +14,11 @@ class Failed(Exception):
 
 
 def pair_up(pair, server, client, tcp_port=None, timeout=60, client_status=0,
-            server_status=0, ready=lambda: False, stays=False):
+            server_status=0, ready=lambda: False, meanwhile=lambda: None, stays=False):
     """Run server at pair.b and client at pair.a; return what they printed, (client's,
     server's). The client starts when the server listens, on a TCP port or by rdma_cm, or
-    is otherwise ready. A server that stays waits for other clients until it is stopped."""
+    is otherwise ready; meanwhile() is called while they run. A server that stays waits
+    for other clients until it is stopped."""
     processes = []
 
     def start(end, argv):
@@ -33,6 +34,7 @@ def pair_up(pair, server, client, tcp_port=None, timeout=60, client_status=0,
                  f"{server[0]} to listen")
         second = start(pair.a, client)
         end = time.monotonic() + timeout
+        meanwhile()
         waited_for = (second,) if stays else (second, first)
         said = [process.communicate(timeout=max(1, end - time.monotonic()))[0]
                 for process in waited_for]
@@ -42,6 +44,10 @@ def pair_up(pair, server, client, tcp_port=None, timeout=60, client_status=0,
     except (subprocess.TimeoutExpired, TimeoutError) as late:
         said = "".join(f"--- {process.args}\n{stop(process)}" for process in processes)
         raise Failed(f"{late}\n{said}") from late
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                stop(process)
     if (second.returncode, first.returncode) != (client_status, server_status):
         raise Failed(f"exit status {second.returncode} (client), {first.returncode} "
                      f"(server)\n--- {client}\n{said[0]}--- {server}\n{said[1]}")

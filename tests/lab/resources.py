@@ -73,9 +73,9 @@ def counts(device=None):
     return every if device is None else every.get(device, {})
 
 
-def listed(kind, device):
-    """What `rdma` tells of this process's objects of one kind: a dictionary for each,
-    with what the driver has to say as drv_*."""
+def listed(kind, device, anybodys=False):
+    """What `rdma` tells of this process's objects of one kind, or of all: a dictionary
+    for each, with what the driver has to say as drv_*."""
     shown = json.loads(run("rdma", "-jdd", "resource", "show", kind))
     return [one for one in shown
-            if one["ifname"] == device and one.get("pid") == os.getpid()]
+            if one["ifname"] == device and (anybodys or one.get("pid") == os.getpid())]
