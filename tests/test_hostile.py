@@ -24,7 +24,7 @@ import time
 import pytest
 from pyverbs.qp import QP, QPCap, QPInitAttr
 
-from lab import net, resources
+from lab import net, resources, umad
 from lab.command import TESTS
 from lab.rc import Node, Two, counters, e, same
 from lab.victim import Victim
@@ -115,6 +115,25 @@ def test_scribbled_rings(pair, debug_kernel):
             quiet(pair, objects)
         finally:
             kill_group(process)
+
+
+def test_strange_datagrams_to_the_management(pair):
+    """Of its class but otherwise at random, some of them questions that want an answer:
+    counters can be asked for after a thousand of them, and have counted them."""
+    dice = random.Random(7)
+    with Two(pair, ipv6=True) as (a, b):
+        way = a.end.link, a.end.link.gid_index(a.address), b.identity().gid
+        before = counters(b.end.link)["rx_packets"]
+        with contextlib.closing(umad.Agent(*way)) as agent:
+            for _ in range(1000):
+                mad = bytearray(dice.randbytes(umad.MAD.size))
+                mad[:4] = (dice.choice((1, 1, 1, 2)), umad.PERFORMANCE,
+                           dice.choice((1, 1, 2)), dice.choice((1, 2, 3, 5, 0x7f)))
+                mad[16:18] = dice.choice((b"\0\x01", b"\0\x12", b"\0\x1d", mad[16:18]))
+                agent.send(mad)
+        net.wait_for(lambda: counters(b.end.link)["rx_packets"] >= before + 1000, 10,
+                     "a thousand datagrams")
+        assert umad.port_counters(*way)["port_rcv_packets"] > before + 1000
 
 
 def test_module_goes_at_once(link_type, pair):

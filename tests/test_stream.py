@@ -7,6 +7,7 @@ together; who waits for what he has posted has it sent at once, by nobody else.
         link a on va ------- veth ------- vb with link b
 """
 
+import concurrent.futures
 import contextlib
 import re
 
@@ -86,6 +87,17 @@ def test_posts_and_posts(pair):
     assert sender["tx_packets"] - sender["tx_batches"] == BATCH - 1
     assert sender["stream_handover"]
     assert receiver["rx_packets"] == sender["tx_packets"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", (64, 65536))
+def test_fair(pair, size):
+    """Of two programs that send as fast as they can neither starves."""
+    options = ("-s", size, "-D", 5)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        runs = [pool.submit(perftest.run, pair, "ib_write_bw", *options) for _ in range(2)]
+        rates = [one.result().column("MsgRate") for one in runs]
+    assert max(rates) < 4 * min(rates)
 
 
 @pytest.mark.parametrize("tool", ("ib_write_lat", "ib_send_lat", "ib_read_lat",

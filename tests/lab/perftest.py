@@ -124,9 +124,9 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         timeout=60):
     """Run tool from pair.a (client) to pair.b (server) with the options.
 
-    The GID is what makes it IPv6; the two always find each other over IPv4,
-    which every version of perftest can. With user set both run as a user who is not root, with memlock bytes of
-    locked memory allowed. Returns a Result, raises Failed."""
+    The GID is what makes it IPv6; the two always find each other over IPv4, which every
+    version of perftest can. With user set both run as a user who is not root, with memlock
+    bytes of locked memory allowed. Returns a Result, raises Failed."""
     port = str(next(_ports))
     client_ip, server_ip = ((pair.a.ipv6, pair.b.ipv6) if ipv6 else
                             (pair.a.ipv4, pair.b.ipv4))

@@ -2,6 +2,7 @@
 """Questions to a port's performance management by datagram: IBTA volume 1, 13.4 and
 16.1; by way of <rdma/ib_user_mad.h>."""
 
+import contextlib
 import fcntl
 import glob
 import ipaddress
@@ -35,25 +36,39 @@ def device_of(link):
     raise KeyError(link.name)
 
 
-def ask(link, gid_index, gid, attribute, port=1):
-    """From a link, by one of its GIDs, the port with this GID: the status of the answer
-    and its data. Both are IPv6 addresses: the kernel's core takes an answer for one to
-    this question by GIDs where a GRH has them, and an IPv4 header has none there."""
-    file = os.open(device_of(link), os.O_RDWR)
-    try:
-        fcntl.ioctl(file, ENABLE_PKEY)
+class Agent:
+    """Who asks, from a link by one of its GIDs, the port with a GID. Both are IPv6
+    addresses: the kernel's core takes an answer for one to a question by GIDs where a GRH
+    has them, and an IPv4 header has none there."""
+
+    def __init__(self, link, gid_index, gid):
+        self.file = os.open(device_of(link), os.O_RDWR)
+        fcntl.ioctl(self.file, ENABLE_PKEY)
         registration = bytearray(REGISTRATION.pack(0, 1, PERFORMANCE, VERSION, 0))
-        fcntl.ioctl(file, REGISTER_AGENT, registration)
-        agent, *_ = REGISTRATION.unpack(registration)
-        address = THERE.pack(1, 0x80010000, 0, 0, 0, 1, gid_index, 64, 0,
-                             ipaddress.IPv6Address(gid).packed, 0)
-        mad = MAD.pack(1, PERFORMANCE, VERSION, GET, 0, 0, 1, attribute, 0, 0,
-                       bytes([0, port]))
-        os.write(file, HERE.pack(agent, 0, 1000, 3) + address + PKEY_INDEX.pack(0) + mad)
-        assert select.select([file], [], [], 10)[0], "no answer, nor a time-out"
-        answer = os.read(file, 64 + MAD.size)
-    finally:
-        os.close(file)
+        fcntl.ioctl(self.file, REGISTER_AGENT, registration)
+        self.number, *_ = REGISTRATION.unpack(registration)
+        self.address = THERE.pack(1, 0x80010000, 0, 0, 0, 1, gid_index, 64, 0,
+                                  ipaddress.IPv6Address(gid).packed, 0)
+
+    def send(self, mad, timeout=0, retries=0):
+        """Without a time-out no answer is waited for."""
+        os.write(self.file, HERE.pack(self.number, 0, timeout, retries) + self.address +
+                 PKEY_INDEX.pack(0) + mad)
+
+    def answer(self):
+        assert select.select([self.file], [], [], 10)[0], "no answer, nor a time-out"
+        return os.read(self.file, 64 + MAD.size)
+
+    def close(self):
+        os.close(self.file)
+
+
+def ask(link, gid_index, gid, attribute, port=1):
+    """An Agent's question: the status of the answer and its data."""
+    with contextlib.closing(Agent(link, gid_index, gid)) as agent:
+        agent.send(MAD.pack(1, PERFORMANCE, VERSION, GET, 0, 0, 1, attribute, 0, 0,
+                            bytes([0, port])), 1000, 3)
+        answer = agent.answer()
     _, failed, *_ = HERE.unpack_from(answer)
     assert not failed, os.strerror(failed)
     _, _, _, method, status, *_, data = MAD.unpack_from(answer, 64)
