@@ -38,6 +38,11 @@ static bool send_aeth(struct urxe_qp *qp, struct urxe_ctx *ctx, u8 syndrome,
 	return bth;
 }
 
+/*
+ * Named is the last SEND or WRITE, though a READ or an atomic may have been answered
+ * since: rdma_rxe would take that one for done, and has not had the answer if it comes
+ * to the acknowledgment of a duplicate.
+ */
 bool urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_resp *resp = &qp->resp;
@@ -46,7 +51,7 @@ bool urxe_send_ack(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	if (!resp->ack_due || qp_state(qp) == IB_QPS_ERR)
 		return true;
 	if (!send_aeth(qp, ctx, AETH_ACK | AETH_ACK_UNLIMITED,
-		       psn_add(resp->psn, -1)))
+		       psn_add(resp->ack_psn, -1)))
 		return false;
 	resp->ack_due = false;
 	resp->unacked = 0;

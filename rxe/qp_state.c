@@ -5,6 +5,8 @@
  * A change stops both sides first. So neither ever sees half of one, and the
  * attributes need no lock on the data path.
  */
+#include <linux/log2.h>
+
 #include "comp.h"
 #include "hdr.h"
 #include "qp.h"
@@ -68,12 +70,17 @@ static void copy_resources(struct urxe_rd_res *to, const struct urxe_resp *from,
 		to[i] = from->res[(at + i) % from->num_res];
 }
 
-/* Room to answer so many READs and atomics again. May sleep. */
+/*
+ * Room to answer so many READs and atomics again; or a power of two, which is what
+ * some NICs take as a requester's limit. May sleep.
+ */
 static int set_resources(struct urxe_qp *qp, u32 num)
 {
-	u32 kept = min(num, qp->resp.num_res);
 	struct urxe_rd_res *res = NULL;
+	u32 kept;
 
+	num = num ? roundup_pow_of_two(num) : 0;
+	kept = min(num, qp->resp.num_res);
 	if (num) {
 		res = kcalloc(num, sizeof(*res), GFP_KERNEL_ACCOUNT);
 		if (!res)
@@ -112,8 +119,10 @@ static void set_connection(struct urxe_qp *qp, const struct ib_qp_attr *attr,
 		qp->attr.sq_psn = attr->sq_psn & URXE_PSN_MASK;
 		set_sq_psn(qp, attr->sq_psn);
 	}
-	if (mask & IB_QP_RQ_PSN)
+	if (mask & IB_QP_RQ_PSN) {
 		qp->resp.psn = attr->rq_psn & URXE_PSN_MASK;
+		qp->resp.ack_psn = qp->resp.psn;
+	}
 	if (mask & IB_QP_MAX_QP_RD_ATOMIC)
 		qp->attr.max_rd_atomic = attr->max_rd_atomic;
 	if (mask & IB_QP_MAX_DEST_RD_ATOMIC)

@@ -48,7 +48,8 @@ static void start(struct urxe_qp *qp, struct urxe_wqe *wqe)
 
 /*
  * What is asked for counts as what is sent does: the answers to many READs at once
- * overrun the queues on their way.
+ * overrun the queues on their way. A window that shrinks may leave nothing out there
+ * that asks for an acknowledgment: then one packet more does.
  */
 static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 {
@@ -57,7 +58,8 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 
 	if (!ahead)
 		return true;
-	if (req->probe || ahead >= req->rate.window)
+	if (req->probe ||
+	    (ahead >= req->rate.window && req->since_ack < ahead))
 		return false;
 	return !wqe_has_response(wqe) ||
 	       (req->rd_atomic < qp->attr.max_rd_atomic &&

@@ -197,6 +197,8 @@ void urxe_resp_take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (pkt->traits & OP_LAST)
 		end_message(qp, pkt);
 	resp->psn = psn_add(resp->psn, packets);
+	if (!(pkt->traits & OP_RD_ATOMIC))
+		resp->ack_psn = resp->psn;
 	resp->nak_sent = false;
 	resp->unacked += pkt->packets;
 }

@@ -66,6 +66,7 @@ struct urxe_read {
 /**
  * struct urxe_resp - responder
  * @psn: expected next
+ * @ack_psn: behind the last SEND or WRITE: what is acknowledged is before that
  * @msn: messages completed, 24 bits
  * @in_msg: OP_SEND or OP_WRITE while between first and last packet, else 0
  * @nak_sent: the gap at @psn has been reported
@@ -92,6 +93,7 @@ struct urxe_read {
  */
 struct urxe_resp {
 	u32			psn;
+	u32			ack_psn;
 	u32			msn;
 	u32			in_msg;
 	bool			nak_sent;
