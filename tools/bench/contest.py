@@ -37,6 +37,9 @@ class Workload:
             return None
         found = {(self.name + figure.label, figure.unit):
                  result.column(figure.column) * figure.scale for figure in self.figures}
+        # Its clock may have run out before it began to count.
+        if not all(found.values()):
+            return None
         here, all_moves = (now - was for now, was in zip(turn.moves(), before))
         if all_moves:
             found[self.name + ": in place", "%"] = 100 * here / all_moves
