@@ -79,13 +79,13 @@ static int set_resources(struct urxe_qp *qp, u32 num)
 	struct urxe_rd_res *res = NULL;
 	u32 kept;
 
-	num = num ? roundup_pow_of_two(num) : 0;
-	kept = min(num, qp->resp.num_res);
 	if (num) {
+		num = roundup_pow_of_two(num);
 		res = kcalloc(num, sizeof(*res), GFP_KERNEL_ACCOUNT);
 		if (!res)
 			return -ENOMEM;
 	}
+	kept = min(num, qp->resp.num_res);
 	copy_resources(res, &qp->resp, kept);
 	kfree(qp->resp.res);
 	qp->resp.res = res;

@@ -44,9 +44,9 @@ def pytest_generate_tests(metafunc):
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--quick"):
-        slow = [item for item in items if item.get_closest_marker("slow")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+        late = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=late)
+        items[:] = [item for item in items if item not in late]
     for item in items:
         ours = item.get_closest_marker("urxe_only")
         if ours and config.getoption("--link-type") != "urxe":

@@ -171,30 +171,43 @@ FORKED = {"anonymous": anonymous, "transparent huge": transparent_huge,
           "hugetlb": huge, "private file": private_file}
 
 
+@contextlib.contextmanager
+def forked(there, turn, writes=False):
+    """Meanwhile there is a child, which sees this moment of the memory, noise of this
+    turn, to its end; or what it has written itself."""
+    if turn:
+        there.poke(noise(SIZE, turn))
+    sees = noise(SIZE, 60 if writes else turn)
+
+    def live(child):
+        if writes:
+            there.poke(sees)
+        child.say()
+        child.wait_go()
+        assert same(there.peek(0, SIZE), sees)
+
+    child = Child(live)
+    child.listen()
+    yield
+    child.go()
+    assert child.end() == 0
+
+
 @pytest.mark.parametrize("kind", slow_but(("anonymous",), FORKED))
 def test_fork_and_the_parent_writes(pair, kind):
     """The parent's own write after a fork makes a copy; the peer's next lands in it."""
     there = FORKED[kind]()
     with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
         for turn in range(5):
-            if turn:
-                there.poke(noise(SIZE, turn))
-            def child_fn(child, turn=turn):
-                child.say()
-                child.wait_go()
-                assert same(there.peek(0, SIZE), noise(SIZE, turn))
-            child = Child(child_fn)
-            child.listen()
-            there.poke(b"parent's", 8)
-            a.memory[0:PAGE] = noise(PAGE, 100 + turn)
-            a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE)
-            a.post(e.IBV_WR_RDMA_READ, PAGE, 2 * PAGE, b.identity(), 0)
-            a.poll(2)
-            want = bytearray(noise(SIZE, turn)[0:PAGE])
-            want[8:16] = b"parent's"
-            assert same(a.memory[PAGE:3 * PAGE], want + noise(PAGE, 100 + turn))
-            child.go()
-            assert child.end() == 0
+            with forked(there, turn):
+                there.poke(b"parent's", 8)
+                a.memory[0:PAGE] = noise(PAGE, 100 + turn)
+                a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE)
+                a.post(e.IBV_WR_RDMA_READ, PAGE, 2 * PAGE, b.identity(), 0)
+                a.poll(2)
+                want = bytearray(noise(SIZE, turn)[0:PAGE])
+                want[8:16] = b"parent's"
+                assert same(a.memory[PAGE:3 * PAGE], want + noise(PAGE, 100 + turn))
 
 
 @pytest.mark.slow
@@ -204,24 +217,13 @@ def test_fork_and_the_peer_writes_first(pair, kind):
     there = FORKED[kind]()
     with Two(pair, size=SIZE, b={"memory": there}) as (a, b):
         for turn in range(4):
-            if turn:
-                there.poke(noise(SIZE, turn))
-            def live(child, turn=turn):
-                if turn % 2:
-                    there.poke(noise(SIZE, 60))
-                child.say()
-                child.wait_go()
-                assert same(there.peek(0, SIZE), noise(SIZE, 60 if turn % 2 else turn))
-            child = Child(live)
-            child.listen()
-            a.memory[0:PAGE] = noise(PAGE, 100 + turn)
-            a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE + 5)
-            a.poll()
-            want = bytearray(noise(SIZE, turn))
-            want[PAGE + 5:2 * PAGE + 5] = noise(PAGE, 100 + turn)
-            assert same(there.peek(0, SIZE), want)
-            child.go()
-            assert child.end() == 0
+            with forked(there, turn, writes=turn % 2):
+                a.memory[0:PAGE] = noise(PAGE, 100 + turn)
+                a.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, b.identity(), PAGE + 5)
+                a.poll()
+                want = bytearray(noise(SIZE, turn))
+                want[PAGE + 5:2 * PAGE + 5] = noise(PAGE, 100 + turn)
+                assert same(there.peek(0, SIZE), want)
 
 
 @pytest.mark.slow
@@ -480,17 +482,16 @@ def test_less_memory_than_the_region(pair, swap):
     """The owner's group may have an eighth of the region: its pages are charged to
     it also when a peer touches them, and go to swap in turn."""
     size, limit = 64 * MIB, 8 * MIB
-    hello = os.pipe()
     with machine.control_group("memory", {"max": limit}) as group:
         def owner(child):
             write_file(f"{group}/cgroup.procs", os.getpid())
             node = Node(pair.b, memory=Mapping(size))
-            tell(hello[1], node)
+            tell(child.said_w, node)
             node.connect(told(child.go_r))
             child.say()
             child.wait_go()
         child = Child(owner)
-        peer = told(hello[0])
+        peer = told(child.said_r)
         node = Node(pair.a, MIB)
         tell(child.go_w, node)
         child.listen()
@@ -508,8 +509,6 @@ def test_less_memory_than_the_region(pair, swap):
         node.close()
         child.go()
         assert child.end() == 0
-    for fd in hello:
-        os.close(fd)
 
 
 @pytest.mark.slow

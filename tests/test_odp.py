@@ -331,7 +331,7 @@ def test_prefetch_without_faulting(pair):
     packets arrive where this one's memory can't be looked at, then waits for no worker."""
     def peer(child):
         with contextlib.closing(Node(pair.a, SIZE)) as a:
-            tell(hello[1], a)
+            tell(child.said_w, a)
             there = told(child.go_r)
             a.connect(there)
             child.say()
@@ -349,12 +349,12 @@ def test_prefetch_without_faulting(pair):
         child.listen()
         return counters(pair.b.link)["worker_handover"] - before
 
-    hello, pages = os.pipe(), (4, 50)
+    pages = 4, 50
     with contextlib.closing(Node(pair.b, access=ON_DEMAND, memory=Mapping(SIZE))) as b:
         for page in pages:
             b.memory.poke(noise(PAGE, page), page * PAGE)
         child = Child(peer)
-        b.connect(told(hello[0]))
+        b.connect(told(child.said_r))
         tell(child.go_w, b)
         child.listen()
         before = present(b)
@@ -364,8 +364,6 @@ def test_prefetch_without_faulting(pair):
         assert present(b) == before
         assert handovers(child) == 0
         assert child.end() == 0
-    for fd in hello:
-        os.close(fd)
 
 
 def test_prefetch_of_an_implicit_region(two):

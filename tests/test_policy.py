@@ -12,11 +12,10 @@ import sys
 
 import pytest
 
-import test_rereg
-
 from lab import resources
 from lab.command import TESTS, as_user, status_kib
 from lab.rc import Two
+from lab.uverbs import REREG_TRANS, rereg
 from lab.verbs import Connection, e
 
 SIZE = 1 << 20
@@ -105,7 +104,7 @@ def test_changed_region(pinning):
     """Of other memory other pages are pinned, and those of before no more."""
     with Two(pinning, size=SIZE) as (_, b):
         before = pinned_kb()
-        test_rereg.rereg(b, test_rereg.TRANS, b.memory.address, SIZE // 4)
+        rereg(b, REREG_TRANS, b.memory.address, SIZE // 4)
         assert shown(b) == ("pinned", PAGES // 4)
         assert before - pinned_kb() == SIZE * 3 // 4 // 1024
 

@@ -434,11 +434,10 @@ class Owner:
         self.slow_type, self.pair, self.how = slow_type, pair, how
         # Its server is ours: it must not go with the child, and must not outlive us.
         self.slow = slow_type() if slow_type is FuseFault else None
-        self.hello = os.pipe()
         self.child = Child(self.live)
         self.node = Node(pair.a, SIZE)
+        self.peer = told(self.child.said_r)
         tell(self.child.go_w, self.node)
-        self.peer = told(self.hello[0])
         self.child.listen()
         self.node.connect(self.peer, **IMPATIENT)
         self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
@@ -447,7 +446,7 @@ class Owner:
     def live(self, child):
         slow = self.slow or self.slow_type()
         node = Node(self.pair.b, memory=slow.mapping)
-        tell(self.hello[1], node)
+        tell(child.said_w, node)
         node.connect(told(child.go_r), **IMPATIENT)
         child.say()
         slow.wait()
@@ -486,8 +485,6 @@ def test_process_ends(pair, slow_type, how, status):
     owner.node.close()
     if owner.slow:
         owner.slow.close()
-    for fd in owner.hello:
-        os.close(fd)
 
 
 def test_datagrams(pair, slow):

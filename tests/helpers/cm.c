@@ -51,7 +51,7 @@ static struct ibv_cq *cq;
 static struct ibv_mr *mr;
 static char *memory;
 static struct conn *conns;
-static int started, echoed, gone, total_gone, removed;
+static int started, echoed, gone, total_gone;
 
 static void die(const char *what)
 {
@@ -367,7 +367,8 @@ static void on_event(void)
 		close_conn(id->context);
 		break;
 	case RDMA_CM_EVENT_DEVICE_REMOVAL:
-		removed = 1;
+		/* A device that has gone tells nothing but that. */
+		completions = NULL;
 		/* Or it is the listener. */
 		if (id->context)
 			close_conn(id->context);
@@ -385,7 +386,7 @@ static void turn(void)
 {
 	struct pollfd fds[2] = {
 		{ .fd = events->fd, .events = POLLIN },
-		{ .fd = completions && !removed ? completions->fd : -1, .events = POLLIN },
+		{ .fd = completions ? completions->fd : -1, .events = POLLIN },
 	};
 
 	if (poll(fds, 2, PATIENCE_MS) <= 0) {
@@ -395,8 +396,7 @@ static void turn(void)
 	}
 	if (fds[0].revents)
 		on_event();
-	/* A device that has gone tells nothing but that. */
-	if (fds[1].revents && !removed)
+	if (fds[1].revents && completions)
 		take_completions();
 }
 

@@ -215,7 +215,8 @@ def extend(node, operations):
 
 
 def tell(pipe, node):
-    """Another process who a node is."""
+    """Another process who a node is: a Child by its go_w, and that its parent by said_w,
+    which reads it before it tells in turn."""
     os.write(pipe, " ".join(map(str, node.identity())).encode())
 
 
