@@ -11,20 +11,18 @@
 import collections
 import random
 import struct
-import time
 
 import pytest
 from pyverbs.qp import QPAttr
 
 from lab import net, wire
+from lab.byhand import MTU, SIZE, Answers, Line
 from lab.marks import slow
 from lab.rc import (Two, counters, counting, e, extend, flush_access, port_counters,
                     same)
 from lab.verbs import ACCESS
 from lab.window import TYPE_2, Window
 
-SIZE = 65536
-MTU = 1024
 SEND, SEND_IMM = e.IBV_WR_SEND, e.IBV_WR_SEND_WITH_IMM
 WRITE, WRITE_IMM = e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_WRITE_WITH_IMM
 READ = e.IBV_WR_RDMA_READ
@@ -230,67 +228,6 @@ def test_source_ports_differ(pair, tmp_path):
 # --- injected packets ------------------------------------------------------
 
 
-class Line:
-    """A queue pair b whose peer is this test: packets go in by send(), b's answers
-    come out of heard(). The real peer's queue pair stands by and ignores them."""
-
-    def __init__(self, pair, **options):
-        self.two = Two(pair, size=SIZE, mtu=MTU, **options)
-        self.a, self.b = self.two.nodes
-        self.injector = wire.Injector(pair.a, pair.b)
-        self.b.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
-        self.before = self.b.memory[0:SIZE]
-        for wr_id in range(4):
-            self.b.post_receive(SIZE // 2 + wr_id * 4096, 4096, wr_id=wr_id)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.injector.close()
-        self.two.__exit__()
-
-    def header(self, opcode, psn, **options):
-        return wire.bth(opcode, self.b.qp.qp_num, psn, **options)
-
-    def reth(self, offset, length, rkey=None):
-        rkey = self.b.mr.rkey if rkey is None else rkey
-        return struct.pack("!QII", self.b.memory.address + offset, rkey, length)
-
-    def write(self, psn, offset, data, **options):
-        return self.header(wire.WRITE_ONLY, psn, pad=-len(data) % 4, **options) + \
-            self.reth(offset, len(data)) + data + bytes(-len(data) % 4)
-
-    def atomic(self, opcode, psn, offset, swap, compare=0):
-        return self.header(opcode, psn) + struct.pack(
-            "!QIQQ", self.b.memory.address + offset, self.b.mr.rkey, swap, compare)
-
-    def read(self, psn, offset, length):
-        return self.header(wire.READ_REQUEST, psn) + self.reth(offset, length)
-
-    def ask(self, roce, seconds=2, answers=1, **options):
-        """What the answers say: (opcode, PSN, syndrome)."""
-        self.injector.heard(0.02)
-        self.injector.send(roce, **options)
-        return [(packet.opcode, packet.psn, packet.roce[12])
-                for packet in self.injector.heard(seconds, answers)]
-
-    def found(self, roce, psn):
-        """What was in memory before this atomic, as the one answer to it says."""
-        self.injector.heard(0.02)
-        self.injector.send(roce)
-        answer, = self.injector.heard(2, 1)
-        assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, psn)
-        return int.from_bytes(answer.roce[16:24], "big")
-
-    def works(self, psn):
-        """b does what it is asked to next, and all before left no trace."""
-        assert self.ask(self.write(psn, 100, b"right")) == [(wire.ACK, psn, 0x1f)]
-        assert same(self.b.memory[0:SIZE], self.before[:100] + b"right" + self.before[105:])
-        self.b.nothing(0)
-        assert self.b.state() == e.IBV_QPS_RTS
-
-
 def test_dropped(pair):
     """Packets that are nobody's, or nothing, are passed over in silence."""
     with Line(pair) as line:
@@ -352,16 +289,6 @@ def test_bytes_of_udp_that_are_not_there(pair):
         for length in (0, 7, 8, 9, 27, 65535):
             line.injector.send_raw(packet[:24] + struct.pack("!H", length) + packet[26:])
         line.works(0)
-
-
-def test_out_of_order(pair):
-    """A gap is reported once; what is behind it waits to be sent again."""
-    with Line(pair) as line, counting(pair.b.link, tx_seq_nak=2):
-        gap = [(wire.ACK, 0, 0x60)]
-        assert line.ask(line.write(3, 0, b"late")) == gap
-        assert line.ask(line.write(4, 0, b"late"), seconds=0.3) == []
-        line.works(0)
-        assert line.ask(line.write(3, 0, b"late")) == [(wire.ACK, 1, 0x60)]
 
 
 def test_duplicates(pair):
@@ -501,36 +428,6 @@ def test_refused(pair, case):
         assert e.IBV_WC_SUCCESS not in [status for _, status in statuses]
 
 
-class Answers:
-    """A queue pair a that waits for answers, which this test gives in b's name."""
-
-    def __init__(self, pair, **attributes):
-        self.two = Two(pair, connect=False, size=SIZE, mtu=MTU)
-        self.a, self.b = self.two.nodes
-        self.a.connect(self.b.identity(), psn=100, mtu=MTU,
-                       **{"timeout": 0, **attributes})
-        self.injector = wire.Injector(pair.b, pair.a)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.injector.close()
-        self.two.__exit__()
-
-    def say(self, psn, syndrome=0x1f, opcode=wire.ACK, more=b"", **options):
-        roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
-            struct.pack("!I", syndrome << 24 | 1) + more + bytes(-len(more) % 4)
-        self.injector.send(roce, **options)
-
-    def repeat(self, psn, seconds=2, **options):
-        """say() the same for so long."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.say(psn, **options)
-            time.sleep(0.02)
-
-
 def test_ghost_answers(pair):
     """Acknowledgments of what was never sent, or of what is long done, or from
     elsewhere, complete nothing."""
@@ -576,66 +473,6 @@ def test_nak_codes(pair, syndrome, status):
         line.say(101, syndrome)
         assert line.a.statuses(3) == [(0, 0), (1, status), (2, e.IBV_WC_WR_FLUSH_ERR)]
         line.a.wait_state(e.IBV_QPS_ERR)
-
-
-def test_sent_again(pair):
-    """A gap, or a receiver that is not ready, has it all sent again from there."""
-    with Answers(pair) as line, counting(pair.a.link, rx_seq_nak=1, retry_nak=1,
-                                         rx_rnr_nak=1, retry_rnr=1, rx_ack=1):
-        for wr_id in range(3):
-            line.a.post(SEND, 0, 4, wr_id=wr_id)
-        line.injector.heard(2, 3)
-        line.say(101, 0x60)
-        assert [one.psn for one in line.injector.heard(2, 2)] == [101, 102]
-        line.say(102, 0x20 | 10)
-        assert [one.psn for one in line.injector.heard(2, 1)] == [102]
-        line.say(102)
-        assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
-
-
-def test_late_answers(pair):
-    """After a time-out one packet goes first. Who then tells of more than that, and again
-    of more, is alive, and is not sent the rest twice."""
-    with Answers(pair, timeout=17) as line:
-        for wr_id in range(6):
-            line.a.post(SEND, 0, 4, wr_id=wr_id)
-        line.injector.heard(2, 6)
-        assert [one.psn for one in line.injector.heard(5, 1)] == [100]
-        line.say(102)
-        assert [one.psn for one in line.injector.heard(0.9, 1)] == [103]
-        line.say(104)
-        assert line.injector.heard(0.1) == []
-        line.say(105)
-        assert line.a.statuses(6) == [(wr_id, 0) for wr_id in range(6)]
-
-
-def test_last_one_lost(pair):
-    """One time-out, of more than a second, is enough to find what is missing behind what
-    has arrived."""
-    with Answers(pair, timeout=17) as line:
-        for wr_id in range(4):
-            line.a.post(SEND, 0, 4, wr_id=wr_id)
-        line.injector.heard(2, 4)
-        assert [one.psn for one in line.injector.heard(5, 1)] == [100]
-        for psn in (102, 103):
-            line.say(psn - 1)
-            assert [one.psn for one in line.injector.heard(0.9, 1)] == [psn]
-        line.say(103)
-        assert line.a.statuses(4) == [(wr_id, 0) for wr_id in range(4)]
-
-
-def test_answer_missing(pair):
-    """An acknowledgment of what is behind a READ says that the READ's answer got lost."""
-    with Answers(pair) as line, counting(pair.a.link, retry_implied_nak=1):
-        line.a.post(READ, 0, 8, line.b.identity())
-        line.a.post(SEND, 0, 4, wr_id=1)
-        line.injector.heard(2, 2)
-        line.say(101)
-        assert [one.psn for one in line.injector.heard(2, 2)] == [100, 101]
-        line.say(100, opcode=wire.READ_ONLY, more=b"the word")
-        line.say(101)
-        assert line.a.statuses(2) == [(0, 0), (1, 0)]
-        assert same(line.a.memory[0:8], b"the word")
 
 
 def test_changed_while_drained(pair):

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+"""Queue pairs whose peer is the test: it makes their packets by hand, and reads those
+that they send."""
+
+import struct
+import time
+
+from lab import wire
+from lab.rc import Two, e, same
+
+SIZE = 65536
+MTU = 1024
+
+
+class Line:
+    """A queue pair b whose peer is this test: packets go in by send(), b's answers
+    come out of heard(). The real peer's queue pair stands by and ignores them."""
+
+    def __init__(self, pair, **options):
+        self.two = Two(pair, size=SIZE, mtu=MTU, **options)
+        self.a, self.b = self.two.nodes
+        self.injector = wire.Injector(pair.a, pair.b)
+        self.b.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
+        self.before = self.b.memory[0:SIZE]
+        for wr_id in range(4):
+            self.b.post_receive(SIZE // 2 + wr_id * 4096, 4096, wr_id=wr_id)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.injector.close()
+        self.two.__exit__()
+
+    def header(self, opcode, psn, **options):
+        return wire.bth(opcode, self.b.qp.qp_num, psn, **options)
+
+    def reth(self, offset, length, rkey=None):
+        rkey = self.b.mr.rkey if rkey is None else rkey
+        return struct.pack("!QII", self.b.memory.address + offset, rkey, length)
+
+    def write(self, psn, offset, data, **options):
+        return self.header(wire.WRITE_ONLY, psn, pad=-len(data) % 4, **options) + \
+            self.reth(offset, len(data)) + data + bytes(-len(data) % 4)
+
+    def atomic(self, opcode, psn, offset, swap, compare=0):
+        return self.header(opcode, psn) + struct.pack(
+            "!QIQQ", self.b.memory.address + offset, self.b.mr.rkey, swap, compare)
+
+    def read(self, psn, offset, length):
+        return self.header(wire.READ_REQUEST, psn) + self.reth(offset, length)
+
+    def ask(self, roce, seconds=2, answers=1, **options):
+        """What the answers say: (opcode, PSN, syndrome)."""
+        self.injector.heard(0.02)
+        self.injector.send(roce, **options)
+        return [(packet.opcode, packet.psn, packet.roce[12])
+                for packet in self.injector.heard(seconds, answers)]
+
+    def found(self, roce, psn):
+        """What was in memory before this atomic, as the one answer to it says."""
+        self.injector.heard(0.02)
+        self.injector.send(roce)
+        answer, = self.injector.heard(2, 1)
+        assert (answer.opcode, answer.psn) == (wire.ATOMIC_ACK, psn)
+        return int.from_bytes(answer.roce[16:24], "big")
+
+    def works(self, psn):
+        """b does what it is asked to next, and all before left no trace."""
+        assert self.ask(self.write(psn, 100, b"right")) == [(wire.ACK, psn, 0x1f)]
+        assert same(self.b.memory[0:SIZE], self.before[:100] + b"right" + self.before[105:])
+        self.b.nothing(0)
+        assert self.b.state() == e.IBV_QPS_RTS
+
+
+class Answers:
+    """A queue pair a that waits for answers, which this test gives in b's name."""
+
+    def __init__(self, pair, **attributes):
+        self.two = Two(pair, connect=False, size=SIZE, mtu=MTU)
+        self.a, self.b = self.two.nodes
+        self.a.connect(self.b.identity(), psn=100, mtu=MTU,
+                       **{"timeout": 0, **attributes})
+        self.injector = wire.Injector(pair.b, pair.a)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.injector.close()
+        self.two.__exit__()
+
+    def say(self, psn, syndrome=0x1f, opcode=wire.ACK, more=b"", **options):
+        roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
+            struct.pack("!I", syndrome << 24 | 1) + more + bytes(-len(more) % 4)
+        self.injector.send(roce, **options)
+
+    def repeat(self, psn, seconds=2, **options):
+        """say() the same for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.say(psn, **options)
+            time.sleep(0.02)
