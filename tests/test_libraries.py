@@ -43,7 +43,7 @@ def together(link_type):
 @pytest.mark.parametrize("size", (slow(8), 100000))
 @pytest.mark.parametrize("test", slow_but(("tag_lat",), (
     "tag_lat", "tag_bw", "stream_bw", "ucp_am_bw", "ucp_put_bw", "ucp_get")))
-@pytest.mark.parametrize("transport", ("rc", "ud"))
+@pytest.mark.parametrize("transport", ("rc", slow("ud")))
 def test_ucx(pair, transport, test, size):
     # Where it is built with MPI, it takes itself for a rank.
     alone = ("-P", 0) if " -P " in run("ucx_perftest", "-h", check=False) else ()

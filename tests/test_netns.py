@@ -12,6 +12,7 @@ import pytest
 
 from lab import net
 from lab.command import run
+from lab.marks import slow
 from lab.programs import pair_up
 
 CM = "/usr/lib/urxe/cm"
@@ -53,7 +54,7 @@ def test_each_sees_its_own(pair):
     assert b.link.name not in devices(a.netns) and a.link.name not in devices(None)
 
 
-@pytest.mark.parametrize("options", ((), ("-u",)), ids=("connected", "datagrams"))
+@pytest.mark.parametrize("options", ((), slow(("-u",))), ids=("connected", "datagrams"))
 def test_connection(pair, options):
     """Across the two, by rdma_cm and all the way."""
     for target in (pair.b.ipv4, pair.b.ipv6):

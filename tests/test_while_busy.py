@@ -137,7 +137,7 @@ CHANGES = {
     "carrier-back": Change(cut_for_a_moment, nothing),
     "renamed": Change(rename, name_back),
 }
-QUICK = ("link-deleted", "module-unloaded", "renamed")
+QUICK = ("link-deleted", "module-unloaded")
 
 
 # --- traffic -------------------------------------------------------------------------
