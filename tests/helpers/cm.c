@@ -226,7 +226,12 @@ static void take_completions(void)
 	void *arg;
 	struct ibv_wc wc;
 
-	check(ibv_get_cq_event(completions, &which, &arg), "completion event");
+	if (ibv_get_cq_event(completions, &which, &arg)) {
+		check(errno != EIO || !options.keep, "completion event");
+		/* The device has gone, and the event that says so may come after this. */
+		completions = NULL;
+		return;
+	}
 	ibv_ack_cq_events(cq, 1);
 	check(ibv_req_notify_cq(cq, 0), "notification");
 	while (ibv_poll_cq(cq, 1, &wc)) {
