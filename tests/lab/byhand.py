@@ -12,18 +12,12 @@ SIZE = 65536
 MTU = 1024
 
 
-class Line:
-    """A queue pair b whose peer is this test: packets go in by send(), b's answers
-    come out of heard(). The real peer's queue pair stands by and ignores them."""
+class ByHand:
+    """Two queue pairs, and what speaks by hand for the one to the other."""
 
-    def __init__(self, pair, **options):
-        self.two = Two(pair, size=SIZE, mtu=MTU, **options)
-        self.a, self.b = self.two.nodes
-        self.injector = wire.Injector(pair.a, pair.b)
-        self.b.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
-        self.before = self.b.memory[0:SIZE]
-        for wr_id in range(4):
-            self.b.post_receive(SIZE // 2 + wr_id * 4096, 4096, wr_id=wr_id)
+    def __init__(self, two, injector):
+        self.two, self.injector = two, injector
+        self.a, self.b = two.nodes
 
     def __enter__(self):
         return self
@@ -31,6 +25,19 @@ class Line:
     def __exit__(self, *exc):
         self.injector.close()
         self.two.__exit__()
+
+
+class Line(ByHand):
+    """A queue pair b whose peer is this test: packets go in by send(), b's answers
+    come out of heard(). The real peer's queue pair stands by and ignores them."""
+
+    def __init__(self, pair, **options):
+        super().__init__(Two(pair, size=SIZE, mtu=MTU, **options),
+                         wire.Injector(pair.a, pair.b))
+        self.b.memory[0:SIZE] = bytes(range(256)) * (SIZE // 256)
+        self.before = self.b.memory[0:SIZE]
+        for wr_id in range(4):
+            self.b.post_receive(SIZE // 2 + wr_id * 4096, 4096, wr_id=wr_id)
 
     def header(self, opcode, psn, **options):
         return wire.bth(opcode, self.b.qp.qp_num, psn, **options)
@@ -73,22 +80,14 @@ class Line:
         assert self.b.state() == e.IBV_QPS_RTS
 
 
-class Answers:
+class Answers(ByHand):
     """A queue pair a that waits for answers, which this test gives in b's name."""
 
     def __init__(self, pair, **attributes):
-        self.two = Two(pair, connect=False, size=SIZE, mtu=MTU)
-        self.a, self.b = self.two.nodes
+        super().__init__(Two(pair, connect=False, size=SIZE, mtu=MTU),
+                         wire.Injector(pair.b, pair.a))
         self.a.connect(self.b.identity(), psn=100, mtu=MTU,
                        **{"timeout": 0, **attributes})
-        self.injector = wire.Injector(pair.b, pair.a)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.injector.close()
-        self.two.__exit__()
 
     def say(self, psn, syndrome=0x1f, opcode=wire.ACK, more=b"", **options):
         roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
