@@ -16,7 +16,7 @@ import pytest
 from lab import net
 from lab.command import run
 from lab.mapping import noise, read_file
-from lab.marks import slow
+from lab.marks import slow, slow_but
 from lab.rc import counters, e, same
 from lab.verbs import Connection
 from lab.victim import Victim
@@ -180,7 +180,7 @@ def check_bytes(pair):
 
 
 @pytest.mark.parametrize("work", ("write", slow("read")))
-@pytest.mark.parametrize("what", [what if what in QUICK else slow(what) for what in CHANGES])
+@pytest.mark.parametrize("what", slow_but(QUICK, CHANGES))
 def test_change(pair, what, work):
     """Programs whose link goes are told so, and those that hear nothing from a peer give
     up; a short interruption harms nobody. Nothing is left that keeps it from working
