@@ -34,6 +34,9 @@ static const u8 wc_opcodes[] = {
 	[IB_WR_BIND_MW]			= IB_WC_BIND_MW,
 };
 
+/* An answer that has to wait for one before it; no errno. */
+#define CAME_EARLY	1
+
 /* --- completions -------------------------------------------------------- */
 
 /* Whether the consumer is told of the end of @wqe: @wc says what. */
@@ -191,6 +194,7 @@ static void go_back(struct urxe_qp *qp, enum urxe_counter cause)
 	if (qp->req.rewound || qp->req.rnr_wait)
 		return;
 	urxe_req_retry(qp, cause);
+	urxe_req_recover(qp);
 	qp->req.rewound = true;
 }
 
@@ -234,7 +238,11 @@ static void on_nak(struct urxe_qp *qp, u8 syndrome)
 							IB_WC_BAD_RESP_ERR);
 }
 
-static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+/*
+ * Return: 0, or CAME_EARLY for an acknowledgment that says that the answer to a READ or an
+ * atomic is missing. A negative one is no longer true when that is here.
+ */
+static int on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	const struct urxe_aeth *aeth = pkt_ext(pkt);
 	u8 syndrome = ntohl(aeth->smsn) >> 24;
@@ -243,17 +251,18 @@ static void on_ack(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (!advance(qp, positive ? psn_add(pkt->psn, 1) : pkt->psn)) {
 		urxe_complete_ready(qp);
 		go_back(qp, URXE_CNT_RETRY_IMPLIED);
-		return;
+		return positive ? CAME_EARLY : 0;
 	}
 	urxe_complete_ready(qp);
 	if (qp_state(qp) == IB_QPS_ERR)
-		return;
+		return 0;
 	if (positive)
 		urxe_count(qp->dev, URXE_CNT_RX_ACK);
 	else if ((syndrome & AETH_TYPE_MASK) == AETH_RNR_NAK)
 		on_rnr_nak(qp, syndrome);
 	else if ((syndrome & AETH_TYPE_MASK) == AETH_NAK)
 		on_nak(qp, syndrome);
+	return 0;
 }
 
 /* Bytes that @n responses from @off on have to carry. */
@@ -264,16 +273,20 @@ static u32 response_len(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
 }
 
 /*
- * The last response says that it is the last, and no other does. Whether one says that
+ * The last response says that it is the last. So does the last one in front of what is
+ * kept, if just that was asked for again, and no other. Whether one says that
  * it is the first is not asked: those behind may belong to a request for the rest, and
  * rdma_rxe of 6.1, asked again for what it has not begun to send, begins in the middle.
  */
-static bool place_ok(const struct urxe_wqe *wqe, u32 nth,
-		     const struct urxe_pkt *pkt)
+static bool place_ok(const struct urxe_qp *qp, const struct urxe_wqe *wqe,
+		     u32 nth, const struct urxe_pkt *pkt)
 {
-	bool ends = nth + pkt->packets == wqe->packets;
+	bool last = pkt->traits & OP_LAST;
 
-	return ends == !!(pkt->traits & OP_LAST);
+	if (nth + pkt->packets == wqe->packets)
+		return last;
+	return !last || urxe_inbox_has(&qp->req.inbox,
+				       psn_add(pkt->psn, pkt->packets));
 }
 
 static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
@@ -284,7 +297,7 @@ static int read_response(struct urxe_qp *qp, struct urxe_wqe *wqe, u32 index,
 	int err = 0;
 
 	if (wqe->kind == WQE_ATOMIC || pkt->packets > wqe->packets - nth ||
-	    !place_ok(wqe, nth, pkt) ||
+	    !place_ok(qp, wqe, nth, pkt) ||
 	    pkt->len != response_len(qp, wqe, off, pkt->packets))
 		return -EBADMSG;
 	if (pkt->len)
@@ -333,7 +346,10 @@ static void refuse(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	qp->req.rewound = true;
 }
 
-/* An answer with something in it belongs to the WQE at its PSN and no other. */
+/*
+ * An answer with something in it belongs to the WQE at its PSN and no other.
+ * Return: 0; -EAGAIN; CAME_EARLY when one before it is missing.
+ */
 static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		       struct urxe_ctx *ctx)
 {
@@ -348,7 +364,7 @@ static int on_response(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 		go_back(qp, URXE_CNT_RETRY_IMPLIED);
 		/* The peer is not silent: it sees to this before what we ask again. */
 		urxe_req_set_deadline(qp);
-		return 0;
+		return CAME_EARLY;
 	}
 	if (!wqe_has_response(wqe))
 		err = -EBADMSG;
@@ -381,7 +397,7 @@ static void on_duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 		urxe_req_set_deadline(qp);
 }
 
-/* Return: 0 when the packet is done with, -EAGAIN when a worker has to do it. */
+/* Return: 0 when the packet is done with, else as on_response(). */
 static int complete_pkt(struct urxe_qp *qp, struct urxe_pkt *pkt,
 			struct urxe_ctx *ctx)
 {
@@ -401,18 +417,27 @@ static int complete_pkt(struct urxe_qp *qp, struct urxe_pkt *pkt,
 		on_duplicate(qp, pkt);
 		return 0;
 	}
-	if (pkt->bth.opcode == (OPC_RC | OPC_ACK)) {
-		on_ack(qp, pkt);
-		return 0;
-	}
-	return on_response(qp, pkt, ctx);
+	return pkt->bth.opcode == (OPC_RC | OPC_ACK) ?
+	       on_ack(qp, pkt) : on_response(qp, pkt, ctx);
 }
 
-/* All packets of one skb; 0 or -EAGAIN, likewise. */
+/*
+ * Between two ends on one host nothing gets lost. What is no later than what is missing
+ * will be no better when that has come.
+ */
+static bool keep(struct urxe_qp *qp, struct sk_buff *skb, u32 psn)
+{
+	return urxe_run(skb)->iif && urxe_req_may_recover(qp) &&
+	       psn_diff(psn, qp->req.una_psn) > 0 &&
+	       urxe_inbox_keep(&qp->req.inbox, skb, psn);
+}
+
+/* All packets of one skb; 0, -EAGAIN, or CAME_EARLY when it is kept. */
 static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 			struct urxe_ctx *ctx)
 {
 	struct urxe_pkt pkt;
+	int err;
 
 	if (!(qp->service & OP_RC) || !urxe_path_matches(&qp->path, skb)) {
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
@@ -423,11 +448,41 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		/* Notifications are not notified of. */
 		if (!(pkt.traits & OP_CNP))
 			urxe_cnp_check(qp, skb, ctx);
-		if (complete_pkt(qp, &pkt, ctx))
-			return -EAGAIN;
+		err = complete_pkt(qp, &pkt, ctx);
+		if (err == -EAGAIN)
+			return err;
+		if (err == CAME_EARLY && keep(qp, skb, pkt.psn)) {
+			urxe_count(qp->dev, URXE_CNT_RX_EARLY);
+			return err;
+		}
 		urxe_run_next(skb);
 	}
 	return 0;
+}
+
+/* What came early has its turn when all before it is answered, or needs no answer. */
+static struct sk_buff *next_skb(struct urxe_qp *qp)
+{
+	struct sk_buff *early = urxe_inbox_early(&qp->req.inbox);
+	u32 psn;
+
+	if (early && qp_state(qp) != IB_QPS_ERR) {
+		psn = urxe_run(early)->psn;
+		if (psn_diff(psn, qp->req.una_psn) <= 0 || advance(qp, psn))
+			return early;
+	}
+	return urxe_inbox_first(&qp->req.inbox);
+}
+
+/* What is kept waits for an answer; let there be one that is asked for. */
+static void close_gap(struct urxe_qp *qp)
+{
+	const struct urxe_req *req = &qp->req;
+
+	if (req->recovering)
+		urxe_req_recover_on(qp);
+	else if (!req->probe && urxe_inbox_early(&req->inbox))
+		go_back(qp, URXE_CNT_RETRY_IMPLIED);
 }
 
 enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
@@ -435,13 +490,18 @@ enum urxe_step urxe_complete_responses(struct urxe_qp *qp,
 {
 	struct urxe_inbox *inbox = &qp->req.inbox;
 	struct sk_buff *skb;
+	int err;
 
-	while ((skb = urxe_inbox_first(inbox))) {
-		if (complete_skb(qp, skb, ctx))
+	while ((skb = next_skb(qp))) {
+		err = complete_skb(qp, skb, ctx);
+		if (err == -EAGAIN)
 			return URXE_STEP_SLEEP;
-		urxe_inbox_done(inbox, skb);
+		if (err != CAME_EARLY)
+			urxe_inbox_done(inbox, skb);
 		if (urxe_ctx_spent(ctx))
 			return URXE_STEP_AGAIN;
 	}
+	if (qp_state(qp) != IB_QPS_ERR)
+		close_gap(qp);
 	return URXE_STEP_DONE;
 }

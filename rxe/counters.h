@@ -23,6 +23,7 @@ enum urxe_counter {
 	URXE_CNT_RETRY_NAK,
 	URXE_CNT_RETRY_IMPLIED,		/* a response went missing */
 	URXE_CNT_RETRY_RNR,
+	URXE_CNT_RETRY_BURST,		/* what was sent again was lost again */
 	URXE_CNT_RETRY_EXCEEDED,
 	URXE_CNT_RNR_EXCEEDED,
 	URXE_CNT_TX_ACK,
@@ -36,6 +37,7 @@ enum urxe_counter {
 	URXE_CNT_TX_CNP,		/* congestion notifications */
 	URXE_CNT_RX_CNP,
 	URXE_CNT_RX_DUPLICATE,
+	URXE_CNT_RX_EARLY,		/* kept until what is before it came */
 	URXE_CNT_WORKER,		/* -EAGAIN: handed to the worker */
 	URXE_CNT_STREAM,		/* much at once: left to a stream worker */
 	URXE_CNT_INPLACE,		/* payload moved where it was met */

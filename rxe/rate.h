@@ -33,7 +33,7 @@ void urxe_rate_init(struct urxe_rate *rate);
 /* @packets were acknowledged: some more may be sent. */
 void urxe_rate_acked(struct urxe_rate *rate, __u32 packets);
 
-/* Packets were lost. All that was behind them is sent again: half of it will do. */
+/* Packets were lost: half as much will do. Once for all that was on the wire then. */
 void urxe_rate_lost(struct urxe_rate *rate);
 
 /*

@@ -56,6 +56,8 @@ static bool window_open(const struct urxe_qp *qp, const struct urxe_wqe *wqe)
 	const struct urxe_req *req = &qp->req;
 	u32 ahead = req_dist(req, req->send_psn);
 
+	if (req->recovering && psn_diff(req->send_psn, req->burst_stop) >= 0)
+		return false;
 	if (!ahead)
 		return true;
 	if (req->probe ||
@@ -310,6 +312,8 @@ void urxe_req_reset(struct urxe_qp *qp)
 	req->since_ack = 0;
 	req->timeouts = 0;
 	req->rewound = false;
+	req->recovering = false;
+	req->burst_ticks = 0;
 	req->probe = false;
 	req->closer = false;
 	req->alive_psn = U32_MAX;

@@ -40,8 +40,16 @@ enum urxe_sq_event {
  * @rnr_retries: RNR NAKs left before we give up; 7 stays 7
  * @timeouts: time-outs since the peer last got further
  * @rewound: gone back once for the gap at @una_psn; not again until it moves
- * @probe: after a time-out or an RNR NAK: one packet, and wait; see urxe_req_progress()
- * @dropped: with @probe: the peer has dropped what was sent behind it
+ * @recovering: all before @recover_psn is gone through again, a burst at a time; see
+ *		urxe_req_recover()
+ * @burst: packets in this burst, at most
+ * @burst_stop: the PSN behind these
+ * @burst_end: the PSN behind those that were sent
+ * @burst_begun: when it was sent first; jiffies
+ * @burst_ticks: after how long without an answer it is sent anew; learned
+ * @bursts_left: how often it is, before the peer gets all the time that it is given
+ * @after_rnr: nothing but a receiver that was not ready is what we recover from
+ * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
  * @closer: with @probe: the second one, behind what the first one has found
  * @probe_end: with @probe: the PSN behind the packet that was sent as one
  * @alive_psn: @una_psn when we took what is on the wire for alive
@@ -62,6 +70,12 @@ struct urxe_req {
 	u32			rd_atomic;
 	u32			since_ack;
 	int			cpu;
+	u32			recover_psn;
+	u32			burst;
+	u32			burst_stop;
+	u32			burst_end;
+	unsigned long		burst_begun;
+	unsigned long		burst_ticks;
 	u32			probe_end;
 	u32			alive_psn;
 	struct urxe_rate	rate;
@@ -69,9 +83,11 @@ struct urxe_req {
 	u8			retries;
 	u8			rnr_retries;
 	u8			timeouts;
+	u8			bursts_left;
 	bool			rewound;
+	bool			recovering;
+	bool			after_rnr;
 	bool			probe;
-	bool			dropped;
 	bool			closer;
 	bool			rnr_wait;
 	bool			drained;

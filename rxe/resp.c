@@ -78,7 +78,7 @@ static void post_recv_cqe(struct urxe_qp *qp, enum ib_wc_status status,
 /* --- failing ------------------------------------------------------------ */
 
 /*
- * The requester comes again from the expected PSN on. What it sent before it
+ * The requester comes again with the expected PSN. What it sent before it
  * knew is out of order, and not worth another NAK.
  */
 static void fail_soft(struct urxe_qp *qp, struct urxe_ctx *ctx, int why)
@@ -87,6 +87,7 @@ static void fail_soft(struct urxe_qp *qp, struct urxe_ctx *ctx, int why)
 
 	qp->resp.nak_sent = true;
 	if (why == FAIL_RNR) {
+		qp->resp.not_ready = true;
 		urxe_count(qp->dev, URXE_CNT_TX_RNR_NAK);
 		urxe_send_nak(qp, ctx, AETH_RNR_NAK | qp->attr.min_rnr_timer);
 	} else if (!told) {
@@ -200,6 +201,7 @@ void urxe_resp_take_in(struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (!(pkt->traits & OP_RD_ATOMIC))
 		resp->ack_psn = resp->psn;
 	resp->nak_sent = false;
+	resp->not_ready = false;
 	resp->unacked += pkt->packets;
 }
 
@@ -230,6 +232,9 @@ static void duplicate(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	urxe_count(qp->dev, URXE_CNT_RX_DUPLICATE);
 	if (!(pkt->traits & OP_RD_ATOMIC)) {
 		qp->resp.ack_due = true;
+		/* A peer that goes through all of it again may not have seen that NAK. */
+		if (!qp->resp.not_ready && urxe_inbox_early(&qp->resp.inbox))
+			qp->resp.nak_sent = false;
 		return;
 	}
 	if (pkt->traits & (OP_ATOMIC_WRITE | OP_FLUSH)) {
@@ -324,6 +329,45 @@ static bool addressed(struct urxe_qp *qp, struct sk_buff *skb)
 	return false;
 }
 
+/* What came early has its turn as soon as that has come; else what is next. */
+static struct sk_buff *next_skb(const struct urxe_resp *resp)
+{
+	if (urxe_inbox_early(&resp->inbox) &&
+	    !urxe_inbox_gap(&resp->inbox, resp->psn))
+		return urxe_inbox_early(&resp->inbox);
+	return urxe_inbox_first(&resp->inbox);
+}
+
+/*
+ * What comes before its turn is kept until then, but for what the peer sends again
+ * anyway: what is behind one that was not ready, and what asks for an answer, since the
+ * peer can't tell whether that is on its way. Between two ends on one host nothing gets
+ * lost.
+ */
+static bool keep(struct urxe_qp *qp, struct sk_buff *skb,
+		 const struct urxe_pkt *pkt)
+{
+	return !qp->resp.not_ready && !(pkt->traits & OP_RD_ATOMIC) &&
+	       urxe_run(skb)->iif &&
+	       psn_diff(pkt->psn, qp->resp.psn) < URXE_EARLY_PSNS &&
+	       urxe_inbox_keep(&qp->resp.inbox, skb, pkt->psn);
+}
+
+/*
+ * Behind what had been kept there is one more gap. A peer that sends again only what
+ * it is told of is told of this one, too. One that goes on by itself may drop the NAK.
+ */
+static void report_gap(struct urxe_qp *qp, struct urxe_ctx *ctx)
+{
+	struct urxe_resp *resp = &qp->resp;
+
+	if (!resp->resumed || resp->read.active || qp_state(qp) == IB_QPS_ERR)
+		return;
+	resp->resumed = false;
+	if (!resp->nak_sent && urxe_inbox_gap(&resp->inbox, resp->psn))
+		fail_soft(qp, ctx, FAIL_SEQ);
+}
+
 static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 				  struct urxe_ctx *ctx)
 {
@@ -345,6 +389,11 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		err = request(qp, &pkt, ctx);
 		if (err == -EAGAIN)
 			return URXE_STEP_SLEEP;
+		if (err == FAIL_SEQ && keep(qp, skb, &pkt)) {
+			urxe_count(qp->dev, URXE_CNT_RX_EARLY);
+			fail_soft(qp, ctx, err);
+			return URXE_STEP_DONE;
+		}
 		urxe_run_next(skb);
 		if (err == URXE_NO_SOURCE)
 			refuse(qp, &pkt, ctx);
@@ -368,15 +417,17 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 
 	step = urxe_read_respond(qp, ctx);
 	while (step == URXE_STEP_DONE && !qp->resp.read.active &&
-	       qp_state(qp) != IB_QPS_ERR && (skb = urxe_inbox_first(inbox))) {
+	       qp_state(qp) != IB_QPS_ERR && (skb = next_skb(&qp->resp))) {
 		step = respond_skb(qp, skb, ctx);
 		if (step == URXE_STEP_SLEEP)
 			break;
-		if (!run_left(skb))
-			urxe_inbox_done(inbox, skb);
+		if (!run_left(skb) && urxe_inbox_done(inbox, skb))
+			qp->resp.resumed = true;
 		if (step == URXE_STEP_DONE && urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;
 	}
+	if (step == URXE_STEP_DONE)
+		report_gap(qp, ctx);
 	/*
 	 * Also when only the turn is over, or a page is missing: it may be what a caller
 	 * waits for to ring, or what a peer would take for lost.
@@ -486,6 +537,8 @@ void urxe_resp_reset(struct urxe_qp *qp)
 	resp->msn = 0;
 	resp->in_msg = 0;
 	resp->nak_sent = false;
+	resp->not_ready = false;
+	resp->resumed = false;
 	resp->comm_est = false;
 	resp->ack_due = false;
 	resp->unacked = 0;

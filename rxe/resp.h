@@ -70,6 +70,8 @@ struct urxe_read {
  * @msn: messages completed, 24 bits
  * @in_msg: OP_SEND or OP_WRITE while between first and last packet, else 0
  * @nak_sent: the gap at @psn has been reported
+ * @not_ready: it is one where the peer has to wait, and sends again all that is behind
+ * @resumed: the gap at @psn is behind what had been kept
  * @comm_est: told the consumer that the peer is there
  * @ack_due: an acknowledgment is owed
  * @unacked: packets since the last one sent
@@ -97,6 +99,8 @@ struct urxe_resp {
 	u32			msn;
 	u32			in_msg;
 	bool			nak_sent;
+	bool			not_ready;
+	bool			resumed;
 	bool			comm_est;
 	bool			ack_due;
 	u32			unacked;

@@ -14,82 +14,11 @@
 /* Packets that carry their bytes after one that only referred to them was refused. */
 #define BY_VALUE	256
 
-/* --- timers ------------------------------------------------------------- */
-
-static void tell(struct urxe_qp *qp, enum urxe_sq_event event)
-{
-	set_bit(event, &qp->req.events);
-	urxe_runner_kick(&qp->sq_runner);
-}
-
-static void on_timer(struct timer_list *timer)
-{
-	struct urxe_qp *qp = container_of(timer, struct urxe_qp, req.timer);
-	unsigned long deadline = READ_ONCE(qp->req.deadline);
-
-	if (time_before(jiffies, deadline))
-		mod_timer(timer, deadline);
-	else
-		tell(qp, SQ_EV_TIMEOUT);
-}
-
-static enum hrtimer_restart on_rnr_timer(struct hrtimer *timer)
-{
-	struct urxe_qp *qp = container_of(timer, struct urxe_qp, req.rnr_timer);
-
-	tell(qp, SQ_EV_RNR_OVER);
-	return HRTIMER_NORESTART;
-}
-
-/*
- * 4.096 us * 2^timeout, times one to four (IBTA 9.7.6.1.3), of which we take the
- * patient end: a software peer that does not answer is more often busy than gone.
- * Never less than two ticks.
- */
-static unsigned long timeout_jiffies(const struct urxe_qp *qp)
-{
-	u64 ns = 4096ULL << qp->attr.timeout;
-
-	ns <<= min_t(u8, qp->req.timeouts + 1, 2);
-	return max_t(u64, nsecs_to_jiffies64(ns), 1) + 1;
-}
-
-void urxe_req_set_deadline(struct urxe_qp *qp)
-{
-	WRITE_ONCE(qp->req.deadline, jiffies + timeout_jiffies(qp));
-}
-
-/* The timer runs while anything is unanswered; it is seldom moved. */
-void urxe_req_arm_timer(struct urxe_qp *qp)
-{
-	struct urxe_req *req = &qp->req;
-
-	if (!qp->attr.timeout || req->rnr_wait ||
-	    req->send_psn == req->una_psn || timer_pending(&req->timer))
-		return;
-	mod_timer(&req->timer, req->deadline);
-}
-
-void urxe_req_restart_timer(struct urxe_qp *qp)
-{
-	timer_delete_sync(&qp->req.timer);
-	clear_bit(SQ_EV_TIMEOUT, &qp->req.events);
-	urxe_req_set_deadline(qp);
-}
-
-void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
-{
-	struct urxe_req *req = &qp->req;
-
-	req->rnr_wait = true;
-	/* The end of it starts a new one. */
-	req->probe = false;
-	req->closer = false;
-	/* Left by the timer of a wait that an answer has ended. */
-	clear_bit(SQ_EV_RNR_OVER, &req->events);
-	hrtimer_start(&req->rnr_timer, ns_to_ktime(urxe_rnr_ns(code)),
-		      HRTIMER_MODE_REL_SOFT);
-}
+/* A burst that was not enough is followed by one so many times as long. */
+#define BURST_GROWTH	4
+/* How often one is sent anew to a peer that has just answered, and after how long. */
+#define BURST_AGAIN	2
+#define BURST_TICKS	((unsigned long)DIV_ROUND_UP(HZ, 100) + 1)
 
 /* --- going back --------------------------------------------------------- */
 
@@ -117,9 +46,161 @@ static void seek(struct urxe_qp *qp, u32 psn)
 	sq->next = i;
 }
 
+/* --- timers ------------------------------------------------------------- */
+
+static void tell(struct urxe_qp *qp, enum urxe_sq_event event)
+{
+	set_bit(event, &qp->req.events);
+	urxe_runner_kick(&qp->sq_runner);
+}
+
+static void on_timer(struct timer_list *timer)
+{
+	struct urxe_qp *qp = container_of(timer, struct urxe_qp, req.timer);
+	unsigned long deadline = READ_ONCE(qp->req.deadline);
+
+	if (time_before(jiffies, deadline))
+		timer_reduce(timer, deadline);
+	else
+		tell(qp, SQ_EV_TIMEOUT);
+}
+
+static enum hrtimer_restart on_rnr_timer(struct hrtimer *timer)
+{
+	struct urxe_qp *qp = container_of(timer, struct urxe_qp, req.rnr_timer);
+
+	tell(qp, SQ_EV_RNR_OVER);
+	return HRTIMER_NORESTART;
+}
+
+/*
+ * 4.096 us * 2^timeout, times one to four (IBTA 9.7.6.1.3), of which we take the
+ * patient end: a software peer that does not answer is more often busy than gone.
+ * Never less than two ticks.
+ */
+static unsigned long timeout_jiffies(const struct urxe_qp *qp)
+{
+	u64 ns = 4096ULL << qp->attr.timeout;
+
+	ns <<= min_t(u8, qp->req.timeouts + 1, 2);
+	ns = max_t(u64, nsecs_to_jiffies64(ns), 1) + 1;
+	return qp->req.recovering && qp->req.bursts_left ?
+	       min_t(u64, ns, qp->req.burst_ticks) : ns;
+}
+
+void urxe_req_set_deadline(struct urxe_qp *qp)
+{
+	WRITE_ONCE(qp->req.deadline, jiffies + timeout_jiffies(qp));
+}
+
+/* The timer runs while anything is unanswered; it is seldom moved, and never to later. */
+void urxe_req_arm_timer(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	if (qp->attr.timeout && !req->rnr_wait && req->send_psn != req->una_psn)
+		timer_reduce(&req->timer, req->deadline);
+}
+
+void urxe_req_restart_timer(struct urxe_qp *qp)
+{
+	timer_delete_sync(&qp->req.timer);
+	clear_bit(SQ_EV_TIMEOUT, &qp->req.events);
+	if (qp->req.recovering && !urxe_req_may_recover(qp)) {
+		qp->req.recovering = false;
+		seek(qp, qp->req.una_psn);
+	}
+	urxe_req_set_deadline(qp);
+}
+
+void urxe_req_rnr_wait(struct urxe_qp *qp, u8 code)
+{
+	struct urxe_req *req = &qp->req;
+
+	req->rnr_wait = true;
+	/* The end of it starts a new one. */
+	req->probe = false;
+	req->closer = false;
+	/* Left by the timer of a wait that an answer has ended. */
+	clear_bit(SQ_EV_RNR_OVER, &req->events);
+	hrtimer_start(&req->rnr_timer, ns_to_ktime(urxe_rnr_ns(code)),
+		      HRTIMER_MODE_REL_SOFT);
+}
+
+/* --- recovering --------------------------------------------------------- */
+
+bool urxe_req_may_recover(const struct urxe_qp *qp)
+{
+	return qp->attr.timeout && qp->attr.rnr_retry == 7;
+}
+
+static void begin_burst(struct urxe_qp *qp, u32 packets)
+{
+	struct urxe_req *req = &qp->req;
+	/* What is behind that is answered. */
+	u32 gap = urxe_inbox_gap(&req->inbox, req->una_psn);
+
+	if (req->send_psn != req->una_psn)
+		seek(qp, req->una_psn);
+	req->burst = min(gap ? min(packets, gap) : packets, URXE_WINDOW_MAX);
+	req->burst_stop = psn_add(req->una_psn, req->burst);
+	/* Not before one has been sent. */
+	req->burst_end = psn_add(req->una_psn, 1);
+	req->burst_begun = jiffies;
+	req->bursts_left = urxe_req_may_recover(qp) ? BURST_AGAIN : 0;
+}
+
+static void recover(struct urxe_qp *qp, u32 packets, bool after_rnr)
+{
+	struct urxe_req *req = &qp->req;
+
+	req->probe = false;
+	req->closer = false;
+	req->after_rnr = after_rnr;
+	req->recovering = urxe_req_may_recover(qp) ||
+			  (after_rnr && qp->attr.timeout);
+	if (!req->recovering)
+		return;
+	req->recover_psn = req->max_psn;
+	req->burst_ticks = max(req->burst_ticks, BURST_TICKS);
+	begin_burst(qp, packets);
+	urxe_req_set_deadline(qp);
+}
+
+void urxe_req_recover(struct urxe_qp *qp)
+{
+	recover(qp, 1, false);
+}
+
+void urxe_req_recover_on(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+	bool over = psn_diff(req->una_psn, req->recover_psn) >= 0;
+	s32 beyond = psn_diff(req->una_psn, req->burst_end);
+
+	if (!req->recovering || req->rnr_wait || (!over && beyond < 0))
+		return;
+	req->burst_ticks = max3(req->burst_ticks / 2, BURST_TICKS,
+				2 * (jiffies - req->burst_begun));
+	if (over)
+		req->recovering = false;
+	else
+		begin_burst(qp, beyond ? 1 : req->burst * BURST_GROWTH);
+	urxe_req_set_deadline(qp);
+}
+
+/* --- probing ------------------------------------------------------------ */
+
+/* Is it a READ or an atomic that goes on the wire next? */
+static bool asks_next(const struct urxe_sq *sq)
+{
+	return sq->next != sq->head && wqe_has_response(sq_slot(sq, sq->next));
+}
+
 /*
  * What the receiver was not ready for is done after all: a page has come. Then what
- * was sent behind it is, too.
+ * was sent behind it is, too; but perhaps not if it had been dropped once before. Then a
+ * SEND or WRITE too many costs little, and a READ's answer may be on its way.
  */
 static void end_rnr_wait(struct urxe_qp *qp)
 {
@@ -127,14 +208,11 @@ static void end_rnr_wait(struct urxe_qp *qp)
 
 	hrtimer_try_to_cancel(&req->rnr_timer);
 	req->rnr_wait = false;
+	if (req->recovering && !(req->after_rnr && asks_next(&qp->sq)))
+		return;
+	req->recovering = false;
 	req->alive_psn = req->una_psn;
 	seek(qp, req->max_psn);
-}
-
-/* Is it a READ or an atomic that goes on the wire next? */
-static bool asks_next(const struct urxe_sq *sq)
-{
-	return sq->next != sq->head && wqe_has_response(sq_slot(sq, sq->next));
 }
 
 /* True when the peer owes us something. */
@@ -143,11 +221,9 @@ static bool waiting(const struct urxe_req *req)
 	return req->max_psn != req->una_psn;
 }
 
-/* @dropped: a receiver that was not ready has dropped what was behind */
-static void start_probe(struct urxe_qp *qp, bool dropped)
+static void start_probe(struct urxe_qp *qp)
 {
 	qp->req.probe = true;
-	qp->req.dropped = dropped;
 	qp->req.probe_end = qp->req.una_psn;
 }
 
@@ -161,7 +237,7 @@ static bool look_closer(struct urxe_qp *qp)
 
 	req->closer = !req->closer && waiting(req) && !asks_next(&qp->sq);
 	if (req->closer)
-		start_probe(qp, req->dropped);
+		start_probe(qp);
 	return req->closer;
 }
 
@@ -174,9 +250,11 @@ static void probed(struct urxe_qp *qp)
 	if (beyond < 0 || (beyond > 0 && look_closer(qp)))
 		return;
 	req->closer = false;
-	if (beyond > 0 || (!beyond && !req->dropped && asks_next(&qp->sq))) {
+	if (beyond > 0 || asks_next(&qp->sq)) {
 		req->alive_psn = req->una_psn;
 		seek(qp, req->max_psn);
+	} else {
+		recover(qp, BURST_GROWTH, false);
 	}
 }
 
@@ -196,6 +274,8 @@ void urxe_req_progress(struct urxe_qp *qp)
 void urxe_req_rewind(struct urxe_qp *qp)
 {
 	seek(qp, qp->req.una_psn);
+	if (qp->req.recovering)
+		begin_burst(qp, qp->req.burst);
 	urxe_req_set_deadline(qp);
 }
 
@@ -211,8 +291,44 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 		return;
 	}
 	req->retries--;
-	urxe_rate_lost(&req->rate);
+	/* Once for all that was on the wire. */
+	if (!req->recovering)
+		urxe_rate_lost(&req->rate);
 	urxe_req_rewind(qp);
+}
+
+static void burst_lost(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+	unsigned long begun = req->burst_begun;
+	u8 left = req->bursts_left - 1;
+
+	urxe_count(qp->dev, URXE_CNT_RETRY_BURST);
+	begin_burst(qp, req->burst);
+	req->burst_begun = begun;
+	req->bursts_left = left;
+	urxe_req_set_deadline(qp);
+}
+
+static void on_timeout(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	if (req->recovering && req->bursts_left) {
+		burst_lost(qp);
+		return;
+	}
+	req->timeouts++;
+	req->closer = false;
+	urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
+	if (!req->recovering && req->una_psn != req->alive_psn) {
+		start_probe(qp);
+		return;
+	}
+	recover(qp, 1, false);
+	/* It does not answer: it has all its time. */
+	req->bursts_left = 0;
+	urxe_req_set_deadline(qp);
 }
 
 void urxe_req_take_events(struct urxe_qp *qp)
@@ -228,17 +344,13 @@ void urxe_req_take_events(struct urxe_qp *qp)
 	/* An answer may have ended the wait before its timer did. */
 	if (test_and_clear_bit(SQ_EV_RNR_OVER, &req->events) && req->rnr_wait) {
 		req->rnr_wait = false;
-		start_probe(qp, true);
+		/* What came behind it was dropped, by whatever peer. */
+		recover(qp, 1, !req->recovering || req->after_rnr);
 		urxe_req_set_deadline(qp);
 	}
 	if (test_and_clear_bit(SQ_EV_TIMEOUT, &req->events) && waiting(req) &&
-	    !req->rnr_wait && !time_before(jiffies, req->deadline)) {
-		req->timeouts++;
-		req->closer = false;
-		urxe_req_retry(qp, URXE_CNT_RETRY_TIMEOUT);
-		if (req->una_psn != req->alive_psn)
-			start_probe(qp, req->probe && req->dropped);
-	}
+	    !req->rnr_wait && !time_before(jiffies, req->deadline))
+		on_timeout(qp);
 }
 
 /* --- beginning and end -------------------------------------------------- */

@@ -22,12 +22,34 @@ struct urxe_qp;
  * more goes out from there, since the peer may have had as much for long, and wait for
  * what is next. When it moves beyond that, too, what was sent before is alive, and we
  * go on behind it. When it moves to a probe's end only, a message's next packet was
- * lost too, and all is sent again; unless a READ or an atomic is next, whose answer may
- * be on its way: if it is not, the next time-out has all sent again. After an RNR NAK
- * one packet goes first as well, and what was behind it is as good as lost, READs
- * included, until the peer answers it.
+ * lost too, and there is something to recover from; unless a READ or an atomic is next,
+ * whose answer may be on its way: if it is not, the next time-out tells.
  */
 void urxe_req_progress(struct urxe_qp *qp);
+
+/**
+ * urxe_req_recover - something is known to be lost, and how much is not
+ * @qp: the QP, which has gone back
+ *
+ * What was on the wire is gone through again from @una_psn on, a burst at a time: one
+ * packet, and when the peer is just behind a burst, several times as many. When it is
+ * further, it had kept what came behind a gap, as we do (inbox.h), and one packet is next
+ * again. A READ or an atomic no peer keeps. As for answers: they come in the order in which
+ * they are asked for, so when one to a burst is here, those to all that was asked before are,
+ * or are lost; and of a READ that has answers behind the gap only the gap is asked for.
+ * The peer answers, so what is lost again is sent anew after a moment, some times. Where
+ * nobody sees to that (urxe_req_may_recover()) all is sent again at once.
+ */
+void urxe_req_recover(struct urxe_qp *qp);
+
+/*
+ * There has to be a time-out; and a peer that waits for a page, and says so when it is asked
+ * anew, must not take up retries that are counted.
+ */
+bool urxe_req_may_recover(const struct urxe_qp *qp);
+
+/* All that has arrived has been looked at: the next burst may be due. */
+void urxe_req_recover_on(struct urxe_qp *qp);
 
 /* Send again from the oldest unacknowledged PSN on. */
 void urxe_req_rewind(struct urxe_qp *qp);

@@ -24,6 +24,8 @@ struct urxe_ref;
  * @iif: index of the interface where it arrived, 0 from this host; the device itself
  *	 may be gone
  * @marked: a router on the way has marked it: congestion experienced
+ * @early: it is kept aside (inbox.h)
+ * @psn: then of its next packet, when it came
  * @icrc: what the ICRCs of all have in common
  * @ref: the one packet's payload is there instead (ref.h); NULL for all from a wire
  *
@@ -37,6 +39,8 @@ struct urxe_run {
 	u32			good;
 	int			iif;
 	bool			marked;
+	bool			early;
+	u32			psn;
 	struct urxe_icrc	icrc;
 	struct urxe_ref		*ref;
 };

@@ -93,12 +93,17 @@ static void *put_word(void *at, __be32 word)
 	return at + sizeof(word);
 }
 
-static void *put_reth(void *at, const struct urxe_wqe *wqe, u32 off)
+static void *put_reth(void *at, const struct urxe_wqe *wqe,
+		      const struct piece *piece)
 {
-	u32 len = wqe->kind == WQE_FLUSH ? wqe->span : wqe->length - off;
 	struct urxe_reth *reth = at;
+	u32 len = wqe->length;
 
-	reth->va = cpu_to_be64(wqe->remote + off);
+	if (wqe->kind == WQE_FLUSH)
+		len = wqe->span;
+	else if (wqe->kind == WQE_READ)
+		len = piece->len;
+	reth->va = cpu_to_be64(wqe->remote + piece->off);
 	reth->rkey = cpu_to_be32(wqe->rkey);
 	reth->len = cpu_to_be32(len);
 	return reth + 1;
@@ -118,7 +123,7 @@ static void *put_atomic_eth(void *at, const struct urxe_wqe *wqe)
 
 /* Extended headers in their order on the wire. Return: where payload begins. */
 static void *put_ext(const struct urxe_qp *qp, struct urxe_bth *bth,
-		     const struct urxe_wqe *wqe, u32 off)
+		     const struct urxe_wqe *wqe, const struct piece *piece)
 {
 	u32 traits = urxe_traits(bth->opcode);
 	void *at = urxe_bth_ext(bth);
@@ -128,7 +133,7 @@ static void *put_ext(const struct urxe_qp *qp, struct urxe_bth *bth,
 	if (traits & OP_FETH)
 		at = put_word(at, wqe->imm);
 	if (traits & OP_RETH)
-		at = put_reth(at, wqe, off);
+		at = put_reth(at, wqe, piece);
 	if (traits & OP_ATOMIC_ETH)
 		at = put_atomic_eth(at, wqe);
 	if (traits & (OP_IMM | OP_IETH))
@@ -160,7 +165,7 @@ static void set_bits(struct urxe_qp *qp, struct urxe_bth *bth,
 	if (!(qp->service & OP_RC))
 		return;
 	req->since_ack += n;
-	if (!last && !req->probe && req->since_ack < every)
+	if (!last && !req->probe && !req->recovering && req->since_ack < every)
 		return;
 	req->since_ack = 0;
 	bth->apsn |= htonl(BTH_ACK);
@@ -187,6 +192,7 @@ static void sent(struct urxe_qp *qp, u32 n, bool last)
 	req->send_psn = psn_add(req->send_psn, n);
 	if (req->probe)
 		req->probe_end = req->send_psn;
+	req->burst_end = req->send_psn;
 	if (req_dist(req, req->send_psn) > req_dist(req, req->max_psn))
 		req->max_psn = req->send_psn;
 	if (!(qp->service & OP_RC))
@@ -206,7 +212,7 @@ enum urxe_tx urxe_req_local_error(struct urxe_wqe *wqe,
 
 /*
  * To a peer on this host a packet may refer to its bytes, and stand for many: as
- * many as the window lets through, but for a probe, which is one. One that may find
+ * many as the window lets through, but one when something is sent again. One that may find
  * no receive request where those before it need none goes alone.
  */
 static struct piece referable(const struct urxe_qp *qp,
@@ -215,7 +221,8 @@ static struct piece referable(const struct urxe_qp *qp,
 	const struct urxe_req *req = &qp->req;
 	u32 ahead = req_dist(req, req->send_psn);
 	u32 window = req->rate.window;
-	u32 max = req->probe || ahead >= window ? 1 : window - ahead;
+	u32 max = req->probe || req->recovering || ahead >= window ?
+		  1 : window - ahead;
 	struct piece piece;
 
 	max = min_t(u32, max, URXE_REF_MAX / qp->mtu);
@@ -260,7 +267,7 @@ static enum urxe_tx send_reference(struct urxe_qp *qp,
 	if (!bth)
 		return TX_AGAIN;
 	urxe_doorbell_refers(&qp->doorbell, true);
-	put_ext(qp, bth, wqe, 0);
+	put_ext(qp, bth, wqe, piece);
 	fill_ref(batch->ref, wqe, piece);
 	set_bits(qp, bth, wqe, piece->packets, piece->last);
 	urxe_batch_commit_ref(batch);
@@ -296,7 +303,7 @@ static enum urxe_tx send_value(struct urxe_qp *qp, struct urxe_batch *batch,
 				piece.len, qp->req.send_psn);
 	if (!bth)
 		return TX_AGAIN;
-	err = put_payload(qp, wqe, put_ext(qp, bth, wqe, 0), &piece, ctx);
+	err = put_payload(qp, wqe, put_ext(qp, bth, wqe, &piece), &piece, ctx);
 	if (err)
 		return err == -EAGAIN ? TX_SLEEP :
 		       urxe_req_local_error(wqe, IB_WC_LOC_PROT_ERR);
@@ -324,12 +331,39 @@ enum urxe_tx urxe_req_send_message(struct urxe_qp *qp,
 	return send_value(qp, batch, wqe, ctx);
 }
 
+/*
+ * What is to be asked for: of a READ that is asked for again, what is missing in front of
+ * an answer that is here already. What is behind that is here, too, or not missing yet.
+ */
+static struct piece asked_piece(const struct urxe_qp *qp,
+				const struct urxe_wqe *wqe)
+{
+	u32 gap = qp->req.recovering ?
+		  urxe_inbox_gap(&qp->req.inbox, qp->req.send_psn) : 0;
+
+	return pieces_at(qp, wqe, gap ?: wqe->packets);
+}
+
+/* @end: the PSN behind the piece. One that is not all there is ends a burst. */
+static void asked(struct urxe_qp *qp, const struct urxe_wqe *wqe, u32 end)
+{
+	const u32 all = psn_add(wqe->first_psn, wqe->packets);
+	struct urxe_req *req = &qp->req;
+
+	req->rd_atomic++;
+	sent(qp, psn_dist(all, req->send_psn), true);
+	if (end != all) {
+		req->burst_stop = all;
+		req->burst_end = end;
+	}
+}
+
 enum urxe_tx urxe_req_send_request(struct urxe_qp *qp,
 				   struct urxe_batch *batch,
 				   struct urxe_wqe *wqe)
 {
 	bool carries = wqe->kind == WQE_ATOMIC_WRITE;
-	struct piece piece = piece_at(qp, wqe);
+	struct piece piece = asked_piece(qp, wqe);
 	struct urxe_bth *bth;
 	void *at;
 
@@ -337,14 +371,13 @@ enum urxe_tx urxe_req_send_request(struct urxe_qp *qp,
 				carries ? wqe->length : 0, qp->req.send_psn);
 	if (!bth)
 		return TX_AGAIN;
-	at = put_ext(qp, bth, wqe, piece.off);
+	at = put_ext(qp, bth, wqe, &piece);
 	if (carries)
 		memcpy(at, wqe->data, wqe->length);
 	urxe_doorbell_refers(&qp->doorbell, batch->local &&
 			     wqe->length >= URXE_REF_MIN);
 	set_bits(qp, bth, wqe, 1, true);
 	urxe_batch_commit(batch);
-	qp->req.rd_atomic++;
-	sent(qp, wqe->packets - piece.off / qp->mtu, true);
+	asked(qp, wqe, psn_add(qp->req.send_psn, piece.packets));
 	return TX_MORE;
 }

@@ -12,6 +12,7 @@ import pytest
 
 import test_cm
 import test_data
+import test_netem
 import test_programs
 
 from lab import net, perftest
@@ -54,6 +55,11 @@ def test_both_roles(view, tool):
     "ib_atomic_lat"))))
 def test_ipv6(view, tool):
     assert perftest.run(view, tool, *size(tool), "-n", 100, ipv6=True).rows
+
+
+def test_lossy_wire(view):
+    """Whoever keeps what comes behind a gap, and whoever does not: all arrives."""
+    test_netem.survive(view, ("loss", "1%"), 320)
 
 
 @pytest.mark.slow

@@ -7,10 +7,13 @@ whole, in order, and once.
         netem on what va sends            netem on what vb sends
 """
 
+import contextlib
 import random
 
 import pytest
 
+from lab import wire
+from lab.command import run
 from lab.rc import counters
 from lab.verbs import Connection, e
 
@@ -88,23 +91,74 @@ def met(pair):
     return {name: sum(one[name] for one in both) for name in MET}
 
 
-@pytest.mark.slow
-def test_bad_wire(pair, debug_kernel):
-    before = met(pair)
-    total = 1_000 if debug_kernel else 10_000
+@contextlib.contextmanager
+def bad(pair, *rules):
+    """The wire between the ends meanwhile."""
+    pair.netem(*rules)
+    try:
+        yield
+    finally:
+        pair.no_netem()
+
+
+def survive(pair, rules, total):
+    """So many messages of all kinds arrive whole, in order, and once."""
     dice = random.Random(2026)
     with Connection(pair, SIZE, depth=2 * WINDOW, timeout=12) as (a, b):
-        peer = b.identity()
-        pair.netem(*BAD_WIRE)
-        try:
-            atomics = 0
+        peer, atomics = b.identity(), 0
+        with bad(pair, *rules):
             for first in range(0, total, WINDOW):
                 window = [Message(number, number - first, dice)
                           for number in range(first, min(first + WINDOW, total))]
                 exchange(a, b, peer, window)
                 atomics += sum(message.atomic for message in window)
-        finally:
-            pair.no_netem()
         assert int.from_bytes(b.memory[COUNTER:COUNTER + 8], "little") == atomics
+
+
+@pytest.mark.slow
+def test_bad_wire(pair, debug_kernel):
+    before = met(pair)
+    survive(pair, BAD_WIRE, 1_000 if debug_kernel else 10_000)
     after = met(pair)
     assert all(after[name] > before[name] for name in MET), after
+
+
+@contextlib.contextmanager
+def losing(pair, percent):
+    """Each end loses some of what arrives there, wherever it was cut."""
+    nft = [end.command(["nft"]) for end in pair.ends]
+    for words in nft:
+        run(*words, "add table inet hole; add chain inet hole in { type filter hook input "
+            "priority 0 ; }; add rule inet hole in udp dport 4791 "
+            f"numgen random mod 100 < {percent} drop")
+    try:
+        yield
+    finally:
+        for words in nft:
+            run(*words, "delete table inet hole")
+
+
+@pytest.mark.parametrize("cut", (False, True), ids=("batches", "packets"))
+@pytest.mark.parametrize("opcode", (e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_READ),
+                         ids=("write", "read"))
+def test_only_what_is_lost(pair, opcode, cut):
+    """Of what arrives nearly nothing is sent twice, whether packets are lost one by one or
+    by the batch."""
+    length, many, rounds = 65536, 4, 32
+    packets = many * rounds * length // 1024
+    sender = pair.b if opcode == e.IBV_WR_RDMA_READ else pair.a
+    with wire.one_by_one(pair, cut), \
+            Connection(pair, many * length, mtu=1024, timeout=12) as (a, b):
+        source, sink = (b, a) if opcode == e.IBV_WR_RDMA_READ else (a, b)
+        before = counters(sender.link)
+        with losing(pair, 2):
+            for number in range(rounds):
+                data = random.Random(number).randbytes(many * length)
+                source.memory[0:len(data)] = data
+                for slot in range(0, len(data), length):
+                    a.post(opcode, slot, length, b.identity(), slot)
+                a.poll(many, 60)
+                assert sink.memory[0:len(data)] == data, f"round {number}"
+        after = counters(sender.link)
+    sent = after["tx_packets"] - before["tx_packets"]
+    assert packets <= sent < 1.15 * packets, (packets, sent)

@@ -89,6 +89,21 @@ class Answers(ByHand):
         self.a.connect(self.b.identity(), psn=100, mtu=MTU,
                        **{"timeout": 0, **attributes})
 
+    def hears(self, first, last):
+        """All of these packets from a, and none behind them. Those that it was to have
+        answered before may come once more: a does not wait for long."""
+        missing, end = set(range(first, last + 1)), time.monotonic() + 2
+        while missing and time.monotonic() < end:
+            for packet in self.injector.heard(0.1, 1):
+                assert packet.psn <= last
+                missing.discard(packet.psn)
+        assert not missing
+        return packet
+
+    def hears_no_more(self, last):
+        """Nothing from a but what it may send once more."""
+        assert all(packet.psn <= last for packet in self.injector.heard(0.1))
+
     def say(self, psn, syndrome=0x1f, opcode=wire.ACK, more=b"", **options):
         roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
             struct.pack("!I", syndrome << 24 | 1) + more + bytes(-len(more) % 4)
