@@ -32,6 +32,7 @@ def no_object_left():
     """Instead of the one for all: storage lets go of its objects in its own time."""
 
 
+@pytest.mark.slow
 def test_disk(pair):
     """A session, write and verify, its end; and again."""
     before = counters(pair.a.link)["rx_bytes"]

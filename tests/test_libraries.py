@@ -56,7 +56,7 @@ def test_ucx(pair, transport, test, size):
 
 
 @pytest.mark.parametrize("provider, kind", (
-    ("verbs", "msg"), slow("verbs;ofi_rxm", "rdm"), ("verbs", "dgram"),
+    slow("verbs", "msg"), slow("verbs;ofi_rxm", "rdm"), ("verbs", "dgram"),
     slow("verbs;ofi_rxd", "rdm")), ids=("messages", "rxm", "datagrams", "rxd"))
 def test_libfabric(pair, provider, kind):
     """Sizes up to what there is, compared at the other end."""

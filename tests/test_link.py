@@ -414,6 +414,7 @@ def test_input_rules():
         assert same(b.memory[0:size], noise(size))
 
 
+@pytest.mark.slow
 def test_ipsec():
     """A tunnel of the kernel's own between the two ends carries our packets as others."""
     size, key = 1 << 20, "0x" + "5a" * 20

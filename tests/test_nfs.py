@@ -78,6 +78,7 @@ def write_and_compare(places, network, server):
             assert same(original, mounted / "copy")
 
 
+@pytest.mark.slow
 def test_files(pair, places):
     write_and_compare(places, "10.1.0.0/24", pair.b.ipv4)
 

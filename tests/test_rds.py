@@ -52,6 +52,7 @@ class Box(socket.socket):
         assert check(sent) == len(data)
 
 
+@pytest.mark.slow
 def test_datagrams(pair):
     """Each arrives whole and in order, both ways, and by RDMA."""
     before = [counters(end.link) for end in pair.ends]

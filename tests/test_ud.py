@@ -21,7 +21,7 @@ from pyverbs.pyverbs_error import PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPEx, QPInitAttrEx
 
 from lab import net, perftest, wire
-from lab.marks import one_host_too
+from lab.marks import one_host_too, slow
 from lab.rc import GUARD, Node, counters, counting, e, same
 from lab.ud import GRH, OWN_QKEY, QKEY, Mailbox, Two, check_grh
 
@@ -311,7 +311,7 @@ def test_batches(pair):
             box.close()
 
 
-@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
 def test_packets(pair, tmp_path, ipv6):
     """On the wire: UD's opcodes, numbers in a row, right ICRCs, no acknowledgments;
     class and flow label as the address handle says."""
