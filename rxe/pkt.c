@@ -66,14 +66,13 @@ void urxe_skb_dgid(const struct sk_buff *skb, union ib_gid *gid)
 static bool copy_headers(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 			 u32 len)
 {
-	u32 there;
+	u32 there, n = min_t(u32, len, sizeof(pkt->hdr));
 	const void *at = urxe_skb_piece(skb, off, &there);
 
 	pkt->bytes = there < len ? NULL : at;
-	if (there < sizeof(pkt->hdr))
-		return !skb_copy_bits(skb, off, pkt->hdr,
-				      min_t(u32, len, sizeof(pkt->hdr)));
-	memcpy(pkt->hdr, at, sizeof(pkt->hdr));
+	if (there < n)
+		return !skb_copy_bits(skb, off, pkt->hdr, n);
+	memcpy(pkt->hdr, at, n);
 	return true;
 }
 
