@@ -46,7 +46,7 @@ static u32 peek_qpn(const struct sk_buff *skb)
 				  &buf);
 	if (!peek || peek->udp.dest != htons(ROCE_V2_UDP_DPORT))
 		return 0;
-	return ntohl(peek->bth.qpn) & BTH_24BITS;
+	return bth_qpn(&peek->bth);
 }
 
 /* What IPsec has to say is asked by UDP for its sockets, and so by us. */

@@ -62,6 +62,29 @@ void urxe_skb_dgid(const struct sk_buff *skb, union ib_gid *gid)
 		memcpy(gid->raw, &ipv6_hdr(skb)->daddr, sizeof(gid->raw));
 }
 
+bool urxe_skb_bth(const struct sk_buff *skb, u32 off, struct urxe_bth *bth)
+{
+	u32 there;
+	const void *at = urxe_skb_piece(skb, off, &there);
+
+	if (there < sizeof(*bth))
+		return !skb_copy_bits(skb, off, bth, sizeof(*bth));
+	memcpy(bth, at, sizeof(*bth));
+	return true;
+}
+
+bool urxe_bth_fits(const struct urxe_bth *bth, u32 len)
+{
+	u32 hdr_len = urxe_hdr_len(bth->opcode);
+	u32 least = hdr_len + bth_pad(bth) + URXE_ICRC_LEN;
+
+	if (!hdr_len || (bth->flags & BTH_TVER_MASK) || (len & 3) || len < least)
+		return false;
+	/* A request with more than it can carry is one that the responder refuses. */
+	return len == least ||
+	       (urxe_traits(bth->opcode) & (OP_PAYLOAD | OP_REQUEST));
+}
+
 /* The headers, and what stands behind them; all of it in one go where possible. */
 static bool copy_headers(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 			 u32 len)
@@ -81,23 +104,19 @@ bool urxe_pkt_parse(struct urxe_pkt *pkt, struct sk_buff *skb, u32 off,
 {
 	u32 hdr_len;
 
-	if (len < sizeof(pkt->bth) + URXE_ICRC_LEN ||
-	    !copy_headers(pkt, skb, off, len))
+	if (len < sizeof(pkt->bth) || !copy_headers(pkt, skb, off, len) ||
+	    !urxe_bth_fits(&pkt->bth, len))
 		return false;
 	hdr_len = urxe_hdr_len(pkt->bth.opcode);
-	if (!hdr_len || (pkt->bth.flags & BTH_TVER_MASK) || (len & 3) ||
-	    len < hdr_len + pkt_pad(pkt) + URXE_ICRC_LEN)
-		return false;
 	pkt->skb = skb;
 	pkt->packets = 1;
 	pkt->ref = NULL;
 	pkt->skip = 0;
 	pkt->payload = off + hdr_len;
-	pkt->len = len - hdr_len - pkt_pad(pkt) - URXE_ICRC_LEN;
+	pkt->len = len - hdr_len - bth_pad(&pkt->bth) - URXE_ICRC_LEN;
 	pkt->traits = urxe_traits(pkt->bth.opcode);
 	pkt->psn = ntohl(pkt->bth.apsn) & BTH_24BITS;
-	/* A request with more than it can carry is one that the responder refuses. */
-	return !pkt->len || (pkt->traits & (OP_PAYLOAD | OP_REQUEST));
+	return true;
 }
 
 void urxe_pkt_parse_ref(struct urxe_pkt *pkt, struct sk_buff *skb,

@@ -61,6 +61,12 @@ const void *urxe_skb_piece(const struct sk_buff *skb, u32 off, u32 *len);
 /* The destination address as a GID. */
 void urxe_skb_dgid(const struct sk_buff *skb, union ib_gid *gid);
 
+/* Copy the BTH at @off. Return: false when it is not all there. */
+bool urxe_skb_bth(const struct sk_buff *skb, u32 off, struct urxe_bth *bth);
+
+/* Can a packet of @len bytes, from the BTH to the end of the ICRC, begin with @bth? */
+bool urxe_bth_fits(const struct urxe_bth *bth, u32 len);
+
 /**
  * urxe_pkt_parse - take a packet apart
  * @pkt: filled in
@@ -83,14 +89,14 @@ static inline bool pkt_ack_requested(const struct urxe_pkt *pkt)
 	return pkt->bth.apsn & htonl(BTH_ACK);
 }
 
-static inline u8 pkt_pad(const struct urxe_pkt *pkt)
+static inline u8 bth_pad(const struct urxe_bth *bth)
 {
-	return (pkt->bth.flags & BTH_PAD_MASK) >> BTH_PAD_SHIFT;
+	return (bth->flags & BTH_PAD_MASK) >> BTH_PAD_SHIFT;
 }
 
-static inline u32 pkt_qpn(const struct urxe_pkt *pkt)
+static inline u32 bth_qpn(const struct urxe_bth *bth)
 {
-	return ntohl(pkt->bth.qpn) & BTH_24BITS;
+	return ntohl(bth->qpn) & BTH_24BITS;
 }
 
 /*

@@ -4,7 +4,8 @@
  *
  * An skb carries one packet, or a run of equal ones that GSO or GRO left whole.
  * The run is cut where the QP or the direction changes and where a packet is no
- * good; each part is queued as it is, without a copy.
+ * good; each part is queued as it is, without a copy. Of a packet no more than the BTH is
+ * looked at: the rest is when its turn comes (run.h).
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -213,17 +214,17 @@ static struct urxe_qp *find_qp(const struct arrival *at, u32 qpn)
 }
 
 /* Whose packet is it? Continues the part if it can. */
-static void find_part(struct arrival *at, const struct urxe_pkt *pkt)
+static void find_part(struct arrival *at, const struct urxe_bth *bth)
 {
-	bool request = pkt->traits & OP_REQUEST;
+	bool request = urxe_traits(bth->opcode) & OP_REQUEST;
 	struct part *part = &at->part;
 
-	if (part->qp && (part->qpn != pkt_qpn(pkt) ||
+	if (part->qp && (part->qpn != bth_qpn(bth) ||
 			 part->request != request))
 		deliver_shared(at);
 	if (part->qp)
 		return;
-	part->qpn = pkt_qpn(pkt);
+	part->qpn = bth_qpn(bth);
 	part->qp = find_qp(at, part->qpn);
 	part->request = request;
 	part->off = at->off;
@@ -247,27 +248,28 @@ static void count_stray(const struct arrival *at, enum urxe_counter c)
  * IBTA 10.9.3: keys match in all but the membership bit, and one side at least
  * is a full member, which our only key makes us.
  */
-static bool pkey_ok(const struct urxe_pkt *pkt)
+static bool pkey_ok(const struct urxe_bth *bth)
 {
-	return !((ntohs(pkt->bth.pkey) ^ URXE_PKEY) & 0x7fff);
+	return !((ntohs(bth->pkey) ^ URXE_PKEY) & 0x7fff);
 }
 
 /* The packet at @at->off. False when it is dropped. */
 static bool take_pkt(struct arrival *at)
 {
 	struct part *part = &at->part;
-	struct urxe_pkt pkt;
+	struct urxe_bth bth;
 
-	if (!urxe_pkt_parse(&pkt, at->skb, at->off, at->len)) {
+	if (at->len < sizeof(bth) || !urxe_skb_bth(at->skb, at->off, &bth) ||
+	    !urxe_bth_fits(&bth, at->len)) {
 		count_stray(at, URXE_CNT_DROP_MALFORMED);
 		return false;
 	}
-	find_part(at, &pkt);
+	find_part(at, &bth);
 	if (!part->qp) {
 		count_stray(at, URXE_CNT_DROP_NO_QP);
 		return false;
 	}
-	if (!pkey_ok(&pkt)) {
+	if (!pkey_ok(&bth)) {
 		urxe_count(part->qp->dev, URXE_CNT_DROP_PKEY);
 		return false;
 	}

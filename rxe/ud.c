@@ -82,7 +82,7 @@ void *urxe_ud_put_deth(void *at, const struct urxe_qp *qp,
 static void make_grh(union rdma_network_hdr *hdr, const struct urxe_pkt *pkt)
 {
 	u16 udp_len = sizeof(struct udphdr) + urxe_hdr_len(pkt->bth.opcode) +
-		      pkt->len + pkt_pad(pkt) + URXE_ICRC_LEN;
+		      pkt->len + bth_pad(&pkt->bth) + URXE_ICRC_LEN;
 	struct iphdr *iph = &hdr->roce4grh;
 
 	if (pkt->skb->protocol == htons(ETH_P_IPV6)) {
@@ -114,9 +114,9 @@ bool urxe_ud_is_ours(const struct urxe_qp *qp, struct sk_buff *skb)
 	struct urxe_bth bth;
 	union ib_gid gid;
 
-	if (skb_copy_bits(skb, urxe_run(skb)->off, &bth, sizeof(bth)))
+	if (!urxe_skb_bth(skb, urxe_run(skb)->off, &bth))
 		return false;
-	if ((ntohl(bth.qpn) & BTH_24BITS) == IB_MULTICAST_QPN)
+	if (bth_qpn(&bth) == IB_MULTICAST_QPN)
 		return true;
 	urxe_skb_dgid(skb, &gid);
 	return urxe_link_has_address(qp->dev, &gid);
