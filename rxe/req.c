@@ -197,10 +197,27 @@ static enum urxe_step step_after(enum urxe_tx tx)
 	}
 }
 
+/* A batch is not made for nothing: most answers leave nothing to be sent. */
+static enum urxe_tx send_all(struct urxe_qp *qp, struct urxe_ctx *ctx)
+{
+	u32 posted = READ_ONCE(qp->sq.head) - qp->sq.next;
+	struct urxe_batch batch;
+	enum urxe_tx tx;
+
+	if (!posted)
+		return TX_IDLE;
+	urxe_batch_init(&batch, qp, ctx);
+	batch.many = posted > 1;
+	do {
+		tx = send_next(qp, &batch, ctx);
+	} while (tx == TX_MORE);
+	urxe_batch_send(&batch);
+	return tx;
+}
+
 static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	const u32 first = qp->req.send_psn;
-	struct urxe_batch batch;
 	enum urxe_tx tx;
 
 	if (qp_is_user(qp) &&
@@ -208,12 +225,7 @@ static enum urxe_step transmit(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		urxe_qp_error(qp, IB_EVENT_QP_FATAL);
 		return URXE_STEP_DONE;
 	}
-	urxe_batch_init(&batch, qp, ctx);
-	batch.many = READ_ONCE(qp->sq.head) - qp->sq.next > 1;
-	do {
-		tx = send_next(qp, &batch, ctx);
-	} while (tx == TX_MORE);
-	urxe_batch_send(&batch);
+	tx = send_all(qp, ctx);
 	/* While a worker waited for a page of ours the peer had nothing to answer. */
 	if (ctx->may_sleep && qp->req.send_psn != first)
 		urxe_req_set_deadline(qp);
