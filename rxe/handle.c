@@ -11,9 +11,18 @@
 #include "ns.h"
 #include "qp.h"
 
+/*
+ * By number, from our first on: it is as few levels deep as there are QPs for.
+ */
 static DEFINE_XARRAY_ALLOC(handles);
 /* Guarded by the lock of @handles. */
-static u32 next_qpn = URXE_MIN_QPN;
+static u32 next_index;
+
+/* Of a number that is not one of ours: one where nothing is. */
+static u32 index_of(u32 qpn)
+{
+	return qpn - URXE_MIN_QPN;
+}
 
 /* Handles alive: the module's code is needed until there is none. */
 static atomic_t alive;
@@ -28,11 +37,17 @@ void urxe_handles_exit(void)
 
 static int enter(struct urxe_handle *handle)
 {
-	int err = xa_alloc_cyclic(&handles, &handle->qpn, handle,
-				  XA_LIMIT(URXE_MIN_QPN, URXE_MAX_QPN),
-				  &next_qpn, GFP_KERNEL);
+	u32 index;
+	int err;
 
-	return err < 0 ? -ENOMEM : 0;
+	/* Who finds it knows the number already. */
+	err = xa_alloc_cyclic(&handles, &index, handle,
+			      XA_LIMIT(0, index_of(URXE_MAX_QPN)), &next_index,
+			      GFP_KERNEL);
+	if (err < 0)
+		return -ENOMEM;
+	handle->qpn = URXE_MIN_QPN + index;
+	return 0;
 }
 
 static int enter_gsi(struct urxe_handle *handle, struct urxe_dev *dev)
@@ -79,7 +94,7 @@ void urxe_handle_cut(struct urxe_handle *handle)
 	if (handle->qpn == URXE_GSI_QPN)
 		RCU_INIT_POINTER(handle->qp->dev->gsi, NULL);
 	else
-		xa_erase(&handles, handle->qpn);
+		xa_erase(&handles, index_of(handle->qpn));
 	spin_lock_irqsave(&handle->lock, flags);
 	handle->qp = NULL;
 	spin_unlock_irqrestore(&handle->lock, flags);
@@ -109,7 +124,7 @@ struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn)
 	struct urxe_qp *qp = NULL;
 
 	rcu_read_lock();
-	handle = xa_load(&handles, qpn);
+	handle = xa_load(&handles, index_of(qpn));
 	if (handle)
 		qp = urxe_handle_qp(handle);
 	rcu_read_unlock();
