@@ -10,6 +10,7 @@
 #include "handle.h"
 #include "ns.h"
 #include "qp.h"
+#include "table.h"
 
 /*
  * By number, from our first on: it is as few levels deep as there are QPs for.
@@ -124,7 +125,7 @@ struct urxe_qp *urxe_qp_get(struct net *net, u32 qpn)
 	struct urxe_qp *qp = NULL;
 
 	rcu_read_lock();
-	handle = xa_load(&handles, index_of(qpn));
+	handle = urxe_table_find(&handles, index_of(qpn));
 	if (handle)
 		qp = urxe_handle_qp(handle);
 	rcu_read_unlock();

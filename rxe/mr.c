@@ -16,6 +16,7 @@
 #include "mr.h"
 #include "mw.h"
 #include "qp.h"
+#include "table.h"
 
 static void release(struct kref *ref)
 {
@@ -43,7 +44,7 @@ struct urxe_mr *urxe_mr_find(struct urxe_dev *dev, u32 key)
 	struct urxe_mr *mr;
 
 	rcu_read_lock();
-	mr = xa_load(&dev->mrs, KEY_INDEX(key));
+	mr = urxe_table_find(&dev->mrs, KEY_INDEX(key));
 	if (mr && !kref_get_unless_zero(&mr->ref))
 		mr = NULL;
 	rcu_read_unlock();
@@ -64,7 +65,7 @@ static struct urxe_mr *lookup(struct ib_pd *ibpd, u32 key)
 	struct urxe_mr *mr;
 
 	rcu_read_lock();
-	mr = xa_load(&dev->mrs, KEY_INDEX(key));
+	mr = urxe_table_find(&dev->mrs, KEY_INDEX(key));
 	if (mr && (!is_valid(mr, ibpd, key) ||
 		   !kref_get_unless_zero(&mr->ref)))
 		mr = NULL;
