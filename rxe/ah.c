@@ -2,12 +2,14 @@
 /*
  * Address handles.
  */
+#include <linux/slab.h>
 #include <net/ipv6.h>
 #include <rdma/ib_cache.h>
 #include <rdma/uverbs_ioctl.h>
 
 #include "ah.h"
 #include "ns.h"
+#include "table.h"
 
 #define URXE_DEFAULT_TTL	64
 
@@ -71,6 +73,23 @@ int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr)
 	return 0;
 }
 
+static struct urxe_way *make_way(struct ib_pd *pd,
+				 const struct rdma_ah_attr *attr, gfp_t gfp)
+{
+	struct urxe_way *way = kzalloc(sizeof(*way), gfp);
+	int err;
+
+	if (!way)
+		return ERR_PTR(-ENOMEM);
+	way->pd = pd;
+	err = urxe_av_init(&way->av, attr);
+	if (err) {
+		kfree(way);
+		return ERR_PTR(err);
+	}
+	return way;
+}
+
 static void set_attr(struct urxe_ah *ah, const struct rdma_ah_attr *attr)
 {
 	ah->attr = *attr;
@@ -78,13 +97,14 @@ static void set_attr(struct urxe_ah *ah, const struct rdma_ah_attr *attr)
 }
 
 /* Give the handle the number by which WQEs name it, and tell the user. */
-static int publish(struct urxe_ah *ah, struct ib_udata *udata)
+static int publish(struct urxe_ah *ah, struct urxe_way *way,
+		   struct ib_udata *udata)
 {
 	struct urxe_dev *dev = to_urxe(ah->ibah.device);
 	struct rxe_create_ah_resp resp = {};
 	int err;
 
-	err = xa_alloc_cyclic_irq(&dev->ahs, &ah->number, ah,
+	err = xa_alloc_cyclic_irq(&dev->ahs, &ah->number, way,
 				  XA_LIMIT(1, URXE_MAX_AH), &dev->ah_next,
 				  GFP_KERNEL);
 	if (err < 0)
@@ -99,33 +119,47 @@ static int publish(struct urxe_ah *ah, struct ib_udata *udata)
 int urxe_create_ah(struct ib_ah *ibah, struct rdma_ah_init_attr *init_attr,
 		   struct ib_udata *udata)
 {
+	bool sleeps = init_attr->flags & RDMA_CREATE_AH_SLEEPABLE;
 	struct urxe_ah *ah = to_uah(ibah);
+	struct urxe_way *way;
 	int err;
 
 	if (udata && udata->outlen < sizeof(struct rxe_create_ah_resp))
 		return -EINVAL;
-	err = urxe_av_init(&ah->av, init_attr->ah_attr);
-	if (err)
+	way = make_way(ibah->pd, init_attr->ah_attr,
+		       udata ? GFP_KERNEL_ACCOUNT :
+		       sleeps ? GFP_KERNEL : GFP_ATOMIC);
+	if (IS_ERR(way))
+		return PTR_ERR(way);
+	err = udata ? publish(ah, way, udata) : 0;
+	if (err) {
+		kfree_rcu(way, rcu);
 		return err;
+	}
+	RCU_INIT_POINTER(ah->way, way);
 	set_attr(ah, init_attr->ah_attr);
-	return udata ? publish(ah, udata) : 0;
+	return 0;
 }
 
 int urxe_modify_ah(struct ib_ah *ibah, struct rdma_ah_attr *attr)
 {
 	struct urxe_dev *dev = to_urxe(ibah->device);
+	struct urxe_way *way = make_way(ibah->pd, attr, GFP_ATOMIC);
 	struct urxe_ah *ah = to_uah(ibah);
-	struct urxe_av av;
+	struct urxe_way *old;
 	unsigned long flags;
-	int err;
 
-	err = urxe_av_init(&av, attr);
-	if (err)
-		return err;
+	if (IS_ERR(way))
+		return PTR_ERR(way);
 	xa_lock_irqsave(&dev->ahs, flags);
-	ah->av = av;
+	old = rcu_replace_pointer(ah->way, way,
+				  lockdep_is_held(&dev->ahs.xa_lock));
+	/* Takes no memory: it is in place of another. */
+	if (ah->number)
+		__xa_store(&dev->ahs, ah->number, way, 0);
 	set_attr(ah, attr);
 	xa_unlock_irqrestore(&dev->ahs, flags);
+	kfree_rcu(old, rcu);
 	return 0;
 }
 
@@ -139,38 +173,36 @@ int urxe_destroy_ah(struct ib_ah *ibah, u32 ah_flags)
 {
 	struct urxe_dev *dev = to_urxe(ibah->device);
 	struct urxe_ah *ah = to_uah(ibah);
+	struct urxe_way *way = rcu_dereference_protected(ah->way, true);
 	unsigned long flags;
 
-	if (!ah->number)
-		return 0;
-	xa_lock_irqsave(&dev->ahs, flags);
-	__xa_erase(&dev->ahs, ah->number);
-	xa_unlock_irqrestore(&dev->ahs, flags);
+	if (ah->number) {
+		xa_lock_irqsave(&dev->ahs, flags);
+		__xa_erase(&dev->ahs, ah->number);
+		xa_unlock_irqrestore(&dev->ahs, flags);
+	}
+	kfree_rcu(way, rcu);
 	return 0;
 }
 
 bool urxe_ah_lookup(struct ib_pd *pd, u32 number, struct urxe_av *av)
 {
 	struct urxe_dev *dev = to_urxe(pd->device);
-	struct urxe_ah *ah;
-	unsigned long flags;
+	const struct urxe_way *way;
 	bool found;
 
-	xa_lock_irqsave(&dev->ahs, flags);
-	ah = xa_load(&dev->ahs, number);
-	found = ah && ah->ibah.pd == pd;
+	rcu_read_lock();
+	way = urxe_table_find(&dev->ahs, number);
+	found = way && way->pd == pd;
 	if (found)
-		*av = ah->av;
-	xa_unlock_irqrestore(&dev->ahs, flags);
+		*av = way->av;
+	rcu_read_unlock();
 	return found;
 }
 
 void urxe_ah_copy(struct ib_ah *ibah, struct urxe_av *av)
 {
-	struct urxe_dev *dev = to_urxe(ibah->device);
-	unsigned long flags;
-
-	xa_lock_irqsave(&dev->ahs, flags);
-	*av = to_uah(ibah)->av;
-	xa_unlock_irqrestore(&dev->ahs, flags);
+	rcu_read_lock();
+	*av = rcu_dereference(to_uah(ibah)->way)->av;
+	rcu_read_unlock();
 }

@@ -48,18 +48,30 @@ struct urxe_av {
 int urxe_av_init(struct urxe_av *av, const struct rdma_ah_attr *attr);
 
 /**
+ * struct urxe_way - where an address handle leads
+ * @rcu: it is looked at under RCU
+ * @pd: the handle's
+ * @av: the way
+ *
+ * Nothing of it changes: a handle that is modified gets another one. A user's is found by
+ * number, and the handle itself by nobody: that is the core's, which frees it at once.
+ */
+struct urxe_way {
+	struct rcu_head		rcu;
+	struct ib_pd		*pd;
+	struct urxe_av		av;
+};
+
+/**
  * struct urxe_ah - an address handle
  * @ibah: the core's part
- * @av: where to
+ * @way: where to; the lock of the link's table guards changes
  * @attr: as given, for query_ah; its references are not ours
  * @number: what a user's WQE names it by; 0 for the kernel's, which have none
- *
- * The lock of the link's table guards @av, and the life of a user's handle, which
- * is found by number.
  */
 struct urxe_ah {
 	struct ib_ah		ibah;
-	struct urxe_av		av;
+	struct urxe_way __rcu	*way;
 	struct rdma_ah_attr	attr;
 	u32			number;
 };

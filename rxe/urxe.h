@@ -53,7 +53,7 @@ enum urxe_policy {
  * @address_lost: bit 0: there are fewer
  * @mrs: memory regions and windows by key index
  * @mr_next: where the next key index is looked for; guarded by @mrs' lock
- * @ahs: user address handles by number
+ * @ahs: where user address handles lead, by number
  * @ah_next: likewise for @ahs
  * @srqs: numbers of SRQs
  * @gsi: QP 1's; NULL while there is none. Written by who creates and destroys it,
