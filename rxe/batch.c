@@ -253,6 +253,15 @@ struct urxe_bth *urxe_batch_packet(struct urxe_batch *batch, u8 opcode,
 	return bth;
 }
 
+/* Requests are the SQ side's, responses the RQ side's, and notifications of either. */
+static struct urxe_icrc_memo *memo_for(const struct urxe_batch *batch,
+				       const struct urxe_bth *bth)
+{
+	if (urxe_traits(bth->opcode) & OP_CNP)
+		return NULL;
+	return &batch->qp->tx_memo[batch->request ? URXE_SIDE_SQ : URXE_SIDE_RQ];
+}
+
 static void write_icrc(struct urxe_batch *batch)
 {
 	struct urxe_bth *bth = packet(batch);
@@ -260,8 +269,8 @@ static void write_icrc(struct urxe_batch *batch)
 	__le32 icrc;
 	u32 crc;
 
-	crc = urxe_icrc(&batch->icrc, batch->skb, batch->ip_id + batch->count,
-			bth, batch->len);
+	crc = urxe_icrc(&batch->icrc, memo_for(batch, bth), batch->skb,
+			batch->ip_id + batch->count, bth, batch->len);
 	crc = urxe_icrc_update(crc, bth + 1, len - sizeof(*bth));
 	icrc = urxe_icrc_final(crc);
 	memcpy((u8 *)bth + len, &icrc, sizeof(icrc));

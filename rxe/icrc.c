@@ -9,6 +9,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/udp.h>
+#include <net/ipv6.h>
 
 #include "crc.h"
 #include "hdr.h"
@@ -113,6 +114,16 @@ int urxe_icrc_init(void)
 	return init_crc();
 }
 
+static const struct udphdr *udp_behind4(const struct iphdr *iph)
+{
+	return (const void *)iph + iph->ihl * 4;
+}
+
+static const struct udphdr *udp_behind6(const struct ipv6hdr *iph)
+{
+	return (const void *)(iph + 1);
+}
+
 static u32 crc_udp(u32 crc, struct udphdr udp, u16 udp_len)
 {
 	udp.len = htons(udp_len);
@@ -122,7 +133,6 @@ static u32 crc_udp(u32 crc, struct udphdr udp, u16 udp_len)
 
 static u32 crc_ip4(const struct iphdr *iph, u16 udp_len)
 {
-	const struct udphdr *udp = (const void *)((u8 *)iph + iph->ihl * 4);
 	struct iphdr masked = *iph;
 	u32 crc;
 
@@ -132,12 +142,11 @@ static u32 crc_ip4(const struct iphdr *iph, u16 udp_len)
 	masked.tot_len = htons(iph->ihl * 4 + udp_len);
 	masked.id = 0;
 	crc = crc32_le(CRC_OF_NO_LRH, (u8 *)&masked, sizeof(masked));
-	return crc_udp(crc, *udp, udp_len);
+	return crc_udp(crc, *udp_behind4(iph), udp_len);
 }
 
 static u32 crc_ip6(const struct ipv6hdr *iph, u16 udp_len)
 {
-	const struct udphdr *udp = (const void *)(iph + 1);
 	struct ipv6hdr masked = *iph;
 	u32 crc;
 
@@ -147,27 +156,87 @@ static u32 crc_ip6(const struct ipv6hdr *iph, u16 udp_len)
 	masked.hop_limit = 0xff;
 	masked.payload_len = htons(udp_len);
 	crc = crc32_le(CRC_OF_NO_LRH, (u8 *)&masked, sizeof(masked));
-	return crc_udp(crc, *udp, udp_len);
+	return crc_udp(crc, *udp_behind6(iph), udp_len);
 }
 
-static void start_run(struct urxe_icrc *run, const struct sk_buff *skb, u32 len)
+/* All is compared that the CRC is over, but for the lengths: they follow from @len. */
+static bool alike_udp(const struct udphdr *a, const struct udphdr *b)
+{
+	return a->source == b->source && a->dest == b->dest;
+}
+
+static bool alike4(const struct urxe_icrc_memo *memo, const struct iphdr *iph)
+{
+	const struct iphdr *last = &memo->ip4;
+
+	return iph->version == last->version && iph->ihl == last->ihl &&
+	       iph->frag_off == last->frag_off &&
+	       iph->protocol == last->protocol &&
+	       iph->saddr == last->saddr && iph->daddr == last->daddr &&
+	       alike_udp(udp_behind4(iph), &memo->udp);
+}
+
+static bool alike6(const struct urxe_icrc_memo *memo,
+		   const struct ipv6hdr *iph)
+{
+	const struct ipv6hdr *last = &memo->ip6;
+
+	return iph->version == last->version &&
+	       iph->nexthdr == last->nexthdr &&
+	       ipv6_addr_equal(&iph->saddr, &last->saddr) &&
+	       ipv6_addr_equal(&iph->daddr, &last->daddr) &&
+	       alike_udp(udp_behind6(iph), &memo->udp);
+}
+
+static bool is_known(const struct urxe_icrc_memo *memo,
+		     const struct sk_buff *skb, u32 len)
+{
+	bool is_ip4 = skb->protocol == htons(ETH_P_IP);
+
+	if (memo->run.len != len || memo->run.is_ip4 != is_ip4)
+		return false;
+	return is_ip4 ? alike4(memo, ip_hdr(skb)) : alike6(memo, ipv6_hdr(skb));
+}
+
+static void remember(struct urxe_icrc_memo *memo, const struct urxe_icrc *run,
+		     const struct sk_buff *skb)
+{
+	memo->run = *run;
+	if (run->is_ip4) {
+		memo->ip4 = *ip_hdr(skb);
+		memo->udp = *udp_behind4(ip_hdr(skb));
+	} else {
+		memo->ip6 = *ipv6_hdr(skb);
+		memo->udp = *udp_behind6(ipv6_hdr(skb));
+	}
+}
+
+static void start_run(struct urxe_icrc *run, struct urxe_icrc_memo *memo,
+		      const struct sk_buff *skb, u32 len)
 {
 	u16 udp_len = len + sizeof(struct udphdr);
 
+	if (memo && is_known(memo, skb, len)) {
+		*run = memo->run;
+		return;
+	}
 	run->len = len;
 	run->is_ip4 = skb->protocol == htons(ETH_P_IP);
 	run->crc = run->is_ip4 ? crc_ip4(ip_hdr(skb), udp_len) :
 				 crc_ip6(ipv6_hdr(skb), udp_len);
+	if (memo)
+		remember(memo, run, skb);
 }
 
-u32 urxe_icrc(struct urxe_icrc *run, const struct sk_buff *skb, u16 ip_id,
+u32 urxe_icrc(struct urxe_icrc *run, struct urxe_icrc_memo *memo,
+	      const struct sk_buff *skb, u16 ip_id,
 	      const struct urxe_bth *bth, u32 len)
 {
 	struct urxe_bth masked = *bth;
 	u32 crc;
 
 	if (run->len != len)
-		start_run(run, skb, len);
+		start_run(run, memo, skb, len);
 	crc = run->crc;
 	if (run->is_ip4)
 		crc ^= id_crc[0][ip_id >> 8] ^ id_crc[1][ip_id & 0xff];

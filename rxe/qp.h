@@ -16,6 +16,7 @@
 #include "cq.h"
 #include "doorbell.h"
 #include "handle.h"
+#include "icrc.h"
 #include "path.h"
 #include "req.h"
 #include "resp.h"
@@ -42,6 +43,8 @@
  * @mtu: payload bytes of a full packet
  * @cnp_time: when the peer was last told of congestion; both sides write it
  * @path: to the peer; of UD: to where the last packet went, SQ side
+ * @tx_memo: of what each side has sent last; its own
+ * @rx_memo: likewise of what it has got
  * @sq: send queue, SQ side
  * @rq: receive queue; without a ring when there is an SRQ
  * @doorbell: when what is posted is sent
@@ -67,6 +70,8 @@ struct urxe_qp {
 	struct ib_qp_cap	cap;
 	u32			mtu;
 	struct urxe_path	path;
+	struct urxe_icrc_memo	tx_memo[URXE_SIDES];
+	struct urxe_icrc_memo	rx_memo[URXE_SIDES];
 	ktime_t			cnp_time;
 	struct urxe_sq		sq;
 	struct urxe_rq		rq;

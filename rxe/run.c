@@ -26,8 +26,8 @@ static u32 crc_pieces(const struct sk_buff *skb, u32 crc, u32 off, u32 len)
 }
 
 /* @len: the packet's, which begins at the run's @off */
-static bool icrc_ok_id(struct sk_buff *skb, const struct urxe_pkt *pkt, u32 len,
-		       u16 id)
+static bool icrc_ok_id(struct urxe_icrc_memo *memo, struct sk_buff *skb,
+		       const struct urxe_pkt *pkt, u32 len, u16 id)
 {
 	const u32 bth_len = sizeof(struct urxe_bth);
 	struct urxe_run *run = urxe_run(skb);
@@ -35,7 +35,7 @@ static bool icrc_ok_id(struct sk_buff *skb, const struct urxe_pkt *pkt, u32 len,
 	__le32 icrc;
 	u32 crc;
 
-	crc = urxe_icrc(&run->icrc, skb, id, &pkt->bth, len);
+	crc = urxe_icrc(&run->icrc, memo, skb, id, &pkt->bth, len);
 	if (pkt->bytes) {
 		crc = urxe_icrc_update(crc, pkt->bytes + bth_len,
 				       end - bth_len);
@@ -51,30 +51,35 @@ static bool icrc_ok_id(struct sk_buff *skb, const struct urxe_pkt *pkt, u32 len,
  * Segmentation counts the identification up from packet to packet. A sender
  * that sets "don't fragment" may as well leave it as it is.
  */
-static bool icrc_ok(struct sk_buff *skb, const struct urxe_pkt *pkt, u32 len)
+static bool icrc_ok(struct urxe_icrc_memo *memo, struct sk_buff *skb,
+		    const struct urxe_pkt *pkt, u32 len)
 {
 	u32 nth = urxe_run(skb)->off / urxe_run(skb)->seg;
 	u16 id;
 
 	if (skb->protocol != htons(ETH_P_IP))
-		return icrc_ok_id(skb, pkt, len, 0);
+		return icrc_ok_id(memo, skb, pkt, len, 0);
 	id = ntohs(ip_hdr(skb)->id);
-	return icrc_ok_id(skb, pkt, len, id + nth) ||
-	       (nth && icrc_ok_id(skb, pkt, len, id));
+	return icrc_ok_id(memo, skb, pkt, len, id + nth) ||
+	       (nth && icrc_ok_id(memo, skb, pkt, len, id));
 }
 
 /* Checked once, though a packet that has to wait is looked at again. */
-static bool is_good(struct sk_buff *skb, const struct urxe_pkt *pkt, u32 len)
+static bool is_good(struct urxe_qp *qp, struct sk_buff *skb,
+		    const struct urxe_pkt *pkt, u32 len)
 {
+	/* As rx.c: what is no request is for the SQ side. */
+	enum urxe_side side = pkt->traits & OP_REQUEST ? URXE_SIDE_RQ :
+							 URXE_SIDE_SQ;
 	struct urxe_run *run = urxe_run(skb);
 
 	if (run->off < run->good)
 		return true;
 	run->good = run->off + len;
-	return icrc_ok(skb, pkt, len);
+	return icrc_ok(&qp->rx_memo[side], skb, pkt, len);
 }
 
-bool urxe_run_peek(const struct urxe_qp *qp, struct sk_buff *skb,
+bool urxe_run_peek(struct urxe_qp *qp, struct sk_buff *skb,
 		   struct urxe_pkt *pkt)
 {
 	struct urxe_run *run = urxe_run(skb);
@@ -88,7 +93,7 @@ bool urxe_run_peek(const struct urxe_qp *qp, struct sk_buff *skb,
 		len = min(run->seg, run->end - run->off);
 		if (!urxe_pkt_parse(pkt, skb, run->off, len))
 			continue;
-		if (is_good(skb, pkt, len))
+		if (is_good(qp, skb, pkt, len))
 			return true;
 		urxe_count(qp->dev, URXE_CNT_DROP_ICRC);
 	}

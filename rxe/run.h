@@ -57,10 +57,10 @@ static inline struct urxe_run *urxe_run(struct sk_buff *skb)
  * @skb: the run
  * @pkt: filled in
  *
- * Packets with a wrong ICRC are passed over.
+ * Packets with a wrong ICRC are passed over. With the token of the side whose queue it is.
  * Return: false when there is none.
  */
-bool urxe_run_peek(const struct urxe_qp *qp, struct sk_buff *skb,
+bool urxe_run_peek(struct urxe_qp *qp, struct sk_buff *skb,
 		   struct urxe_pkt *pkt);
 
 /* The packet that urxe_run_peek() gave is done with. */

@@ -22,7 +22,7 @@
  * Is the first packet of @skb one that the peer has sent before? The expected PSN
  * is that of the request under way, and the next one's when that is a READ.
  */
-static bool repeats(const struct urxe_qp *qp, struct sk_buff *skb)
+static bool repeats(struct urxe_qp *qp, struct sk_buff *skb)
 {
 	const struct urxe_resp *resp = &qp->resp;
 	struct urxe_pkt pkt;

@@ -341,6 +341,37 @@ def test_compare_twice(pair):
             assert same(line.b.memory[64:72], (77).to_bytes(8, "little"))
 
 
+IDENT, FLAGS, LIFE, SPORT = (5, 1), (6, 0x40), (8, 1), (21, 1)
+
+
+def changed(packet, at, bits):
+    """The packet with some bits of one byte flipped, and IP's own checksum right."""
+    packet = bytearray(packet)
+    packet[at] ^= bits
+    packet[10:12] = bytes(2)
+    packet[10:12] = struct.pack("!H", wire.checksum(bytes(packet[:20])))
+    return bytes(packet)
+
+
+def test_icrc_of_headers(pair):
+    """What the ICRC covers of the headers differs from packet to packet: each goes by its
+    own. What is changed on the way is dropped, unless routers may."""
+    psn = 0
+    with Line(pair) as line, counting(pair.b.link, drop_icrc=15):
+        send = line.injector.send_raw
+        for options in ({}, {"sport": 0xc321}, {"ident": 0x1234}, {"flags": 0}, {}):
+            for change in (IDENT, FLAGS, SPORT):
+                packet = wire.make(pair.a.ipv4, pair.b.ipv4, line.write(
+                    psn, 0, bytes(4 + psn % 2 * 4)), **options)
+                send(changed(packet, *change))
+                send(changed(packet, *LIFE))
+                answer, = line.injector.heard(2, 1)
+                assert (answer.opcode, answer.psn) == (wire.ACK, psn)
+                assert answer.icrc_is_right()
+                psn += 1
+        assert line.b.state() == e.IBV_QPS_RTS
+
+
 def test_word_twice(pair):
     """A word that is written at once is not written over what came since."""
     with Line(pair) as line:

@@ -138,10 +138,10 @@ def bth(opcode, qpn, psn, pad=0, ack=True, pkey=0xffff, flags=0x40):
     return struct.pack("!BBHII", opcode, flags | pad << 4, pkey, qpn, psn | ack << 31)
 
 
-def make(source, target, roce, sport=0xc123, ident=7, good=True):
+def make(source, target, roce, sport=0xc123, ident=7, flags=0x4000, good=True):
     """A whole IPv4 packet around what goes from the BTH to before the ICRC."""
     length = 8 + len(roce) + 4
-    ip = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, ident, 0x4000, 64,
+    ip = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, ident, flags, 64,
                                17, 0, ipaddress.IPv4Address(source).packed,
                                ipaddress.IPv4Address(target).packed))
     udp = struct.pack("!4H", sport, PORT, length, 0)
