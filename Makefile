@@ -8,6 +8,7 @@
 #	make demo		ib_write_bw with nothing pinned, next to rdma_rxe
 #	make check		all tests, in virtual machines
 #	make bench		urxe against rdma_rxe and TCP
+#	make kernels		the CRC's and the copy's loops, on this very processor
 #	make cost		what registering memory costs, by size
 #	make selftest		the test machine's own tests
 #
@@ -56,10 +57,13 @@ check:
 bench:
 	tools/bench/bench $(if $(QUICK),--quick) $(if $(SCALING),--scaling) $(KERNELS)
 
+kernels:
+	tools/bench/kernels
+
 cost:
 	tools/cost/cost $(or $(KERNEL),6.1)
 
 selftest:
 	tools/vm/selftest
 
-.PHONY: modules install uninstall clean lint demo check bench cost selftest
+.PHONY: modules install uninstall clean lint demo check bench kernels cost selftest
