@@ -16,6 +16,7 @@
 #	TESTS=expression		only the tests whose name matches
 #	QUICK=1				leave out what takes long
 #	SCALING=1			bench: by queue pairs and processors
+#	ROUNDS=n			bench: so many instead of its own number
 #	TIME=seconds			limit for each virtual machine
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -55,7 +56,8 @@ check:
 		$(if $(TESTS),--tests '$(TESTS)') $(KERNELS)
 
 bench:
-	tools/bench/bench $(if $(QUICK),--quick) $(if $(SCALING),--scaling) $(KERNELS)
+	tools/bench/bench $(if $(QUICK),--quick) $(if $(SCALING),--scaling) \
+		$(if $(ROUNDS),--rounds=$(ROUNDS)) $(KERNELS)
 
 kernels:
 	tools/bench/kernels

@@ -3,8 +3,11 @@
 
 import collections
 
+from figures import median
+
 # `rival` and `rival_workload` are what is divided by, and `most` says whether the
-# result should be at most `want`, or at least: a figure for 6.1 and one for all later.
+# result should be at most `want`, or at least: a figure for 6.1 and one for all later,
+# None for what is shown for scale.
 Goal = collections.namedtuple("Goal", "title place workload unit rival rival_workload want most")
 
 
@@ -41,6 +44,9 @@ GOALS += [
     at_least("loss 1 %, 64K READ", "loss 1%", "READ 64K mtu 1024", "MiB/s", 3),
     at_most("processor time per GB, 64K SEND", "veth", "SEND 64K mtu 4096 cost: cpu",
             "s/GB", (0.4, 0.4)),
+    at_most("processor time per GB, 64K SEND, against TCP", "veth",
+            "SEND 64K mtu 4096 cost: cpu", "s/GB", (None, None),
+            "TCP 64K cost: cpu", "tcp"),
     at_least("unpinned to pinned, 64K WRITE", "veth", "WRITE 64K mtu 4096", "MiB/s", 0.95,
              "pinned"),
 ]
@@ -53,20 +59,33 @@ class Boot:
 
     def __init__(self, results):
         self.kernel, self.commit = results["kernel"], results["commit"]
-        self.medians = {(one["place"], one["workload"], one["unit"], one["player"]):
-                        one["median"] for one in results["results"]}
+        self.rounds = results["rounds"]
+        self.figures = {(one["place"], one["workload"], one["unit"], one["player"]):
+                        one["figures"] for one in results["results"]}
+
+    def runs(self, goal):
+        """Of us and of the rival: the figures, None for each run that failed."""
+        return tuple(self.figures.get((goal.place, workload, goal.unit, player), [])
+                     for workload, player in ((goal.workload, "urxe"),
+                                              (goal.rival_workload, goal.rival)))
 
     def ratio(self, goal):
         """None when one of the two is missing."""
-        ours = self.medians.get((goal.place, goal.workload, goal.unit, "urxe"))
-        theirs = self.medians.get((goal.place, goal.rival_workload, goal.unit, goal.rival))
+        ours, theirs = map(median, self.runs(goal))
         return ours / theirs if ours is not None and theirs else None
 
     def want(self, goal):
         return goal.want[not self.kernel.startswith("6.1.")]
 
-    def reached(self, goal):
+    def missed(self, goal):
         ratio, want = self.ratio(goal), self.want(goal)
-        if ratio is None:
-            return None
-        return ratio <= want if goal.most else ratio >= want
+        if ratio is None or want is None:
+            return False
+        return ratio > want if goal.most else ratio < want
+
+    def failed(self, goal):
+        """In words, how many of the runs."""
+        said = [f"{player} {values.count(None)} of {len(values)}"
+                for player, values in zip(("urxe", goal.rival), self.runs(goal))
+                if None in values]
+        return "; failed: " + ", ".join(said) if said else ""
