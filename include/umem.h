@@ -218,11 +218,13 @@ enum umem_fetch {
  *
  * Context: may sleep; the caller runs on the owner's mm. A fatal signal, or
  * umem_worker_interrupt(), ends it.
- * Return: 0; -EFAULT (out of the range, unmapped, read-only, fault interrupted);
- * -EINTR; -EAGAIN when the caller is not on the owner's mm.
+ * Return: number of pages that are there now: with UMEM_FETCH_PRESENT those that became
+ * known as resident, else all that the bytes are on; 0 for a pinned range or a dma-buf.
+ * -EFAULT (out of the range, unmapped, read-only, fault interrupted); -EINTR; -EAGAIN
+ * when the caller is not on the owner's mm.
  */
-int umem_prefetch(struct umem *umem, size_t off, size_t len,
-		  enum umem_fetch how);
+long umem_prefetch(struct umem *umem, size_t off, size_t len,
+		   enum umem_fetch how);
 
 /**
  * umem_read - copy from a range to a kernel buffer, may fault

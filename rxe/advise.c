@@ -59,20 +59,14 @@ struct job {
 static DEFINE_SPINLOCK(lock);
 static LIST_HEAD(jobs);
 
-static u64 pages_of(const struct fetch *p)
-{
-	u64 first = p->mr->umem->addr + p->off;
-
-	return ((first + p->len - 1) >> PAGE_SHIFT) - (first >> PAGE_SHIFT) + 1;
-}
-
 static int fetch(const struct fetch *p)
 {
-	int err = umem_prefetch(p->mr->umem, p->off, p->len, p->how);
+	long pages = umem_prefetch(p->mr->umem, p->off, p->len, p->how);
 
-	if (!err)
-		atomic64_add(pages_of(p), &p->mr->prefetched);
-	return err;
+	if (pages < 0)
+		return pages;
+	atomic64_add(pages, &p->mr->prefetched);
+	return 0;
 }
 
 /* NULL: of a kernel consumer's. RDS registers its users' memory, and asks for them. */

@@ -58,7 +58,7 @@ enum urxe_mr_state {
  * @length: bytes from there on
  * @umem: URXE_MR_USER: the bytes
  * @faults: URXE_MR_USER: accesses by who was ready to wait for a page
- * @prefetched: URXE_MR_USER: pages that a program had brought in
+ * @prefetched: URXE_MR_USER: pages that were there after a program's advice
  * @pages: URXE_MR_FAST: the bytes, likewise
  * @next_pages: URXE_MR_FAST: what the next work request will register
  * @windows: URXE_MR_USER: how many are bound to it, or URXE_MR_CLOSED

@@ -55,17 +55,19 @@ static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how)
 	return 0;
 }
 
-static int fetch_chunk(struct umem *umem, size_t off, size_t len,
-		       enum umem_fetch how)
+/* Return: as umem_prefetch(). */
+static long fetch_chunk(struct umem *umem, size_t off, size_t len,
+			enum umem_fetch how)
 {
 	enum umem_dir dir = how == UMEM_FETCH_WRITE ? TO_USER : FROM_USER;
 	struct umem_visit visit;
+	unsigned long noted;
 
 	umem_visit_begin(umem, &visit);
 	if (fault_in(umem->addr + off, len, how))
 		return -EFAULT;
-	umem_visit_end(umem, &visit, off, len, dir);
-	return 0;
+	noted = umem_visit_end(umem, &visit, off, len, dir);
+	return how == UMEM_FETCH_PRESENT ? noted : umem_pages(umem, off, len);
 }
 
 static size_t until_boundary(const struct umem *umem, size_t off, size_t left)
@@ -75,11 +77,11 @@ static size_t until_boundary(const struct umem *umem, size_t off, size_t left)
 	return min_t(size_t, CHUNK - in_chunk, left);
 }
 
-int umem_prefetch(struct umem *umem, size_t off, size_t len,
-		  enum umem_fetch how)
+long umem_prefetch(struct umem *umem, size_t off, size_t len,
+		   enum umem_fetch how)
 {
+	long got, pages = 0;
 	size_t part;
-	int err;
 
 	if (!umem_covers(umem, off, len) ||
 	    (how == UMEM_FETCH_WRITE && !umem->writable))
@@ -92,11 +94,12 @@ int umem_prefetch(struct umem *umem, size_t off, size_t len,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		part = until_boundary(umem, off, len);
-		err = fetch_chunk(umem, off, part, how);
-		if (err)
-			return err;
+		got = fetch_chunk(umem, off, part, how);
+		if (got < 0)
+			return got;
+		pages += got;
 		cond_resched();
 	}
-	return 0;
+	return pages;
 }
 EXPORT_SYMBOL_GPL(umem_prefetch);

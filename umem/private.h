@@ -5,6 +5,7 @@
 
 #include <linux/errno.h>
 #include <linux/kconfig.h>
+#include <linux/mm_types.h>
 #include <linux/sched.h>
 #include <linux/types.h>
 
@@ -20,6 +21,15 @@ enum umem_dir {
 static inline bool umem_on_owner(const struct umem *umem)
 {
 	return umem->mm && umem->mm == current->mm;
+}
+
+/* On how many pages are these bytes? At least one is asked for. */
+static inline unsigned long umem_pages(const struct umem *umem, size_t off,
+				       size_t len)
+{
+	const unsigned long addr = umem->addr + off;
+
+	return ((addr + len - 1) >> PAGE_SHIFT) - (addr >> PAGE_SHIFT) + 1;
 }
 
 /* umem.c: are these bytes inside the range? Neither side may wrap. */
@@ -108,8 +118,8 @@ struct umem_visit {
 #if IS_ENABLED(CONFIG_MMU_NOTIFIER)
 void umem_visit_begin(struct umem *umem, struct umem_visit *visit);
 void umem_visit_begin_access(struct umem *umem, struct umem_visit *visit);
-void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
-		    size_t off, size_t len, enum umem_dir dir);
+unsigned long umem_visit_end(struct umem *umem, const struct umem_visit *visit,
+			     size_t off, size_t len, enum umem_dir dir);
 int umem_resident_copy(struct umem *umem, size_t off, void *buf, size_t len,
 		       enum umem_dir dir);
 int umem_resident_exchange(struct umem *umem, size_t off, unsigned long user,
@@ -131,10 +141,12 @@ static inline void umem_visit_begin_access(struct umem *umem,
 {
 }
 
-static inline void umem_visit_end(struct umem *umem,
-				  const struct umem_visit *visit, size_t off,
-				  size_t len, enum umem_dir dir)
+static inline unsigned long umem_visit_end(struct umem *umem,
+					   const struct umem_visit *visit,
+					   size_t off, size_t len,
+					   enum umem_dir dir)
 {
+	return 0;
 }
 
 static inline int umem_resident_copy(struct umem *umem, size_t off, void *buf,

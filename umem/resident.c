@@ -305,11 +305,11 @@ void umem_visit_begin_access(struct umem *umem, struct umem_visit *visit)
 /*
  * The fast walk of the page tables refuses what has no struct page, or none that
  * the kernel's own mapping shows, and ends there. The references are gone before we
- * return: how many pages are seen to.
+ * return: how many pages are seen to. @noted goes up by how many are noted.
  */
 static unsigned int note_pages(const struct umem_visit *visit,
 			       unsigned long vpn, unsigned int n,
-			       enum umem_dir dir)
+			       enum umem_dir dir, unsigned long *noted)
 {
 	const unsigned int flags = dir == TO_USER ? FOLL_WRITE : 0;
 	const unsigned long right = dir == TO_USER ? WRITABLE : 0;
@@ -323,9 +323,12 @@ static unsigned int note_pages(const struct umem_visit *visit,
 	write_lock_bh(&r->lock);
 	if (mmu_interval_read_retry(&r->mni, visit->seq))
 		goto unlock;
-	for (i = 0; i < got; i++)
-		if (!is_zone_device_page(pages[i]))
-			insert(r, vpn + i, (unsigned long)pages[i] | right);
+	for (i = 0; i < got; i++) {
+		if (is_zone_device_page(pages[i]))
+			continue;
+		insert(r, vpn + i, (unsigned long)pages[i] | right);
+		++*noted;
+	}
 unlock:
 	write_unlock_bh(&r->lock);
 	for (i = 0; i < got; i++)
@@ -333,24 +336,26 @@ unlock:
 	return got;
 }
 
-void umem_visit_end(struct umem *umem, const struct umem_visit *visit,
-		    size_t off, size_t len, enum umem_dir dir)
+/* Return: how many pages are noted. */
+unsigned long umem_visit_end(struct umem *umem, const struct umem_visit *visit,
+			     size_t off, size_t len, enum umem_dir dir)
 {
-	const unsigned long addr = umem->addr + off;
-	unsigned long vpn = addr >> PAGE_SHIFT;
-	unsigned long left = ((addr + len - 1) >> PAGE_SHIFT) - vpn + 1;
+	unsigned long vpn = (umem->addr + off) >> PAGE_SHIFT;
+	unsigned long left = umem_pages(umem, off, len);
+	unsigned long noted = 0;
 	unsigned int n;
 
 	if (!visit->resident)
-		return;
+		return 0;
 	if (visit->stale)
 		dir = FROM_USER;
 	for (left = min_t(unsigned long, left, MAX_NOTES); left; left -= n) {
 		if (READ_ONCE(visit->resident->crowded))
 			grow(visit->resident);
-		n = note_pages(visit, vpn, min(left, BATCH), dir);
+		n = note_pages(visit, vpn, min(left, BATCH), dir, &noted);
 		vpn += n;
 	}
+	return noted;
 }
 
 /* The other end of a copy: kernel memory, or user memory of who runs. */
