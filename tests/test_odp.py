@@ -326,7 +326,8 @@ def test_prefetch_of_several_parts(two):
         wait_for(lambda: present(b) == wanted, 5, f"pages {pages}")
 
 
-def test_prefetch_without_faulting(pair):
+@pytest.mark.parametrize("flush", (True, False), ids=("sync", "async"))
+def test_prefetch_without_faulting(pair, flush):
     """Pages that are there become known, no other comes. A peer in another process, whose
     packets arrive where this one's memory can't be looked at, then waits for no worker."""
     def peer(child):
@@ -360,10 +361,25 @@ def test_prefetch_without_faulting(pair):
         before = present(b)
         assert sum(before) == 2
         assert handovers(child) == 1
-        advise(b, PREFETCH_NO_FAULT)
+        advise(b, PREFETCH_NO_FAULT, flush=flush)
+        wait_for(lambda: statistics(b)["page_prefetch"] == len(pages), 5,
+                 "the pages that are there to be counted, and no other")
         assert present(b) == before
         assert handovers(child) == 0
         assert child.end() == 0
+
+
+@pytest.mark.pins
+def test_prefetch_of_pinned_memory(pair):
+    """Is all there already: nothing comes, and nothing is counted."""
+    pair.b.link.set_memory_policy("pinned")
+    try:
+        with Two(pair, a={"size": SIZE}, b={"memory": Mapping(SIZE)}) as (_, b):
+            for advice in (PREFETCH, PREFETCH_WRITE, PREFETCH_NO_FAULT):
+                advise(b, advice)
+            assert statistics(b)["page_prefetch"] == 0
+    finally:
+        pair.b.link.set_memory_policy("unpinned")
 
 
 def test_prefetch_of_an_implicit_region(two):
