@@ -157,6 +157,17 @@ struct compat_flush_wr {
 #define VM_SHADOW_STACK VM_NONE
 #endif
 
+/* 6.5: who asks for pages is not told whose mappings they are in. */
+static inline long compat_get_user_pages(unsigned long start, unsigned long n,
+					 unsigned int flags, struct page **pages)
+{
+#ifdef HAVE_GUP_VMAS
+	return get_user_pages(start, n, flags, pages, NULL);
+#else
+	return get_user_pages(start, n, flags, pages);
+#endif
+}
+
 /* 6.17: a workqueue says so when its workers stay on the processor that queued. */
 #if KERNEL_VERSION(6, 17, 0) > LINUX_VERSION_CODE
 #define WQ_PERCPU 0

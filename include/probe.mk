@@ -18,6 +18,7 @@ ccflags-y += $(call probe,HAVE_FILL_RES_SRQ,rdma/ib_verbs.h,(\*fill_res_srq_entr
 ccflags-y += $(call probe,HAVE_UDP_TUNNEL_SOCK_SK,net/udp_tunnel.h,setup_udp_tunnel_sock([^)]*struct sock \*)
 ccflags-y += $(call probe,HAVE_REG_DMABUF_ATTRS,rdma/ib_verbs.h,(\*reg_user_mr_dmabuf)([^)]*uverbs_attr_bundle)
 ccflags-y += $(call probe,HAVE_IMPORT_NS_STRING,linux/module.h,MODULE_INFO(import_ns. ns))
+ccflags-y += $(call probe,HAVE_GUP_VMAS,linux/mm.h,long get_user_pages([^)]*struct vm_area_struct)
 ccflags-y += $(call probe,HAVE_ODP_ATOMIC_WRITE,rdma/ib_verbs.h,IB_ODP_SUPPORT_ATOMIC_WRITE)
 
 # Likewise for what is missing: $(call probe-not,HAVE_NO_X,header,expression)

@@ -326,47 +326,65 @@ def test_prefetch_of_several_parts(two):
         wait_for(lambda: present(b) == wanted, 5, f"pages {pages}")
 
 
-@pytest.mark.parametrize("flush", (True, False), ids=("sync", "async"))
-def test_prefetch_without_faulting(pair, flush):
-    """Pages that are there become known, no other comes. A peer in another process, whose
-    packets arrive where this one's memory can't be looked at, then waits for no worker."""
-    def peer(child):
-        with contextlib.closing(Node(pair.a, SIZE)) as a:
+class Reader:
+    """A peer in another process, whose packets arrive where this one's memory can't be
+    looked at. It READs b's pages one after the other, and compares: [(page, bytes)]."""
+
+    def __init__(self, pair, b, wanted):
+        self.pair, self.wanted = pair, wanted
+        self.child = Child(self.live)
+        b.connect(told(self.child.said_r))
+        tell(self.child.go_w, b)
+        self.child.listen()
+
+    def live(self, child):
+        with contextlib.closing(Node(self.pair.a, SIZE)) as a:
             tell(child.said_w, a)
             there = told(child.go_r)
             a.connect(there)
             child.say()
-            for page in pages:
+            for page, want in self.wanted:
                 child.wait_go()
                 a.post(e.IBV_WR_RDMA_READ, 0, PAGE, there, page * PAGE)
                 a.poll()
-                assert same(a.memory[0:PAGE], noise(PAGE, page))
+                assert same(a.memory[0:PAGE], want)
                 child.say()
 
-    def handovers(child):
-        """Of a READ by the peer."""
-        before = counters(pair.b.link)["worker_handover"]
-        child.go()
-        child.listen()
-        return counters(pair.b.link)["worker_handover"] - before
+    def handovers(self):
+        """To a worker, for the next READ."""
+        before = counters(self.pair.b.link)["worker_handover"]
+        self.child.go()
+        self.child.listen()
+        return counters(self.pair.b.link)["worker_handover"] - before
 
+
+@pytest.mark.parametrize("flush", (True, False), ids=("sync", "async"))
+def test_prefetch_without_faulting(pair, flush):
+    """Pages that are there become known, no other comes; READs then wait for no worker."""
     pages = 4, 50
     with contextlib.closing(Node(pair.b, access=ON_DEMAND, memory=Mapping(SIZE))) as b:
         for page in pages:
             b.memory.poke(noise(PAGE, page), page * PAGE)
-        child = Child(peer)
-        b.connect(told(child.said_r))
-        tell(child.go_w, b)
-        child.listen()
+        reader = Reader(pair, b, [(page, noise(PAGE, page)) for page in pages])
         before = present(b)
         assert sum(before) == 2
-        assert handovers(child) == 1
+        assert reader.handovers() == 1
         advise(b, PREFETCH_NO_FAULT, flush=flush)
         wait_for(lambda: statistics(b)["page_prefetch"] == len(pages), 5,
                  "the pages that are there to be counted, and no other")
         assert present(b) == before
-        assert handovers(child) == 0
-        assert child.end() == 0
+        assert reader.handovers() == 0
+        assert reader.child.end() == 0
+
+
+def test_memory_never_written(pair):
+    """Is read without a worker from the second time on, until its owner writes."""
+    with contextlib.closing(Node(pair.b, access=ON_DEMAND, memory=Mapping(SIZE))) as b:
+        reader = Reader(pair, b, 3 * [(4, bytes(PAGE))] + 2 * [(4, noise(PAGE))])
+        assert [reader.handovers() for _ in range(3)] == [1, 0, 0]
+        b.memory.poke(noise(PAGE), 4 * PAGE)
+        assert [reader.handovers() for _ in range(2)] == [1, 0]
+        assert reader.child.end() == 0
 
 
 @pytest.mark.pins

@@ -82,6 +82,37 @@ def test_resident_pages_from_another_process(memory):
     assert memory.peek(PAGE, 9) == b"from afar"
 
 
+@pytest.mark.parametrize("length", (SIZE, 2 * MIB), ids=("small", "huge"))
+def test_memory_never_written(length):
+    """The kernel's page of zeroes stands for all of it, for readers, until somebody
+    writes."""
+    whole = Memory(2 * length)
+    m = Memory(length, addr=(whole.addr + length - 1) & -length)
+    u = Umem(m, length)
+    forgotten(u)
+    for _ in range(2):      # the notes become more while they are taken
+        assert u.read(WORKER, 0, length) == bytes(length)
+    assert u.info()["resident"] == length // PAGE
+    assert u.read(KTHREAD_NOWAIT, 0, length) == bytes(length)
+    with fails(errno.EAGAIN):
+        u.write(KTHREAD_NOWAIT, PAGE)
+    with fails(errno.EAGAIN):
+        u.atomic(FAA, KTHREAD_NOWAIT, PAGE, 1)
+    for off in range(0, SIZE, PAGE):
+        m.poke(b"owner's", off + 9)
+        forgotten(u, off)
+        assert u.read(WORKER, off + 9, 7) == b"owner's"
+    u.read(WORKER, 0, length)
+    m.advise(MADV_DONTNEED)
+    assert u.read(WORKER, 0, length) == bytes(length)
+    assert u.read(KTHREAD_NOWAIT) == bytes(8)
+    u.write(WORKER, 0, b"worker's")
+    u.write(WORKER, 0, b"worker's")
+    u.write(KTHREAD_NOWAIT, 8, b"in place")
+    assert m.peek(0, 17) == b"worker'sin place\0"
+    assert Memory(SIZE).peek() == bytes(SIZE)
+
+
 def test_only_the_worker_takes_notes(memory):
     u = Umem(memory, SIZE)
     for where in CALLER, CALLER_NOWAIT, SOFTIRQ:

@@ -27,6 +27,11 @@
  * translations of the old entry are not yet flushed can a store go by one of these, and
  * leave the entry clean.
  *
+ * What was never written of anonymous memory is noted as well, as read-only. Its page
+ * table entries name the kernel's pages of zeroes, small or huge, which are nobody's and
+ * are never freed while an entry names them. (1) holds for such an entry as for any: the
+ * owner's first store is a copy-on-write.
+ *
  * The notes are a table with one place for each page number modulo its size: a
  * bounded amount of memory, which grows while pages drive each other out.
  */
@@ -37,6 +42,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "compat.h"
 #include "private.h"
 
 #define MIN_NOTES	64U
@@ -303,6 +309,29 @@ void umem_visit_begin_access(struct umem *umem, struct umem_visit *visit)
 }
 
 /*
+ * The slow walk, for what the fast one does not find of anonymous memory: pages of zeroes.
+ * It brings in none. (Of 6.1 it would, of hugetlbfs.)
+ */
+static long find_zeroes(unsigned long addr, unsigned int n, struct page **pages)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned long there;
+	long got = 0;
+
+	if (!mmap_read_trylock(mm))
+		return 0;
+	vma = vma_lookup(mm, addr);
+	if (vma && vma_is_anonymous(vma)) {
+		there = (vma->vm_end - addr) >> PAGE_SHIFT;
+		got = compat_get_user_pages(addr, min_t(unsigned long, n, there),
+					    FOLL_NOFAULT, pages);
+	}
+	mmap_read_unlock(mm);
+	return got;
+}
+
+/*
  * The fast walk of the page tables refuses what has no struct page, or none that
  * the kernel's own mapping shows, and ends there. The references are gone before we
  * return: how many pages are seen to. @noted goes up by how many are noted.
@@ -315,9 +344,11 @@ static unsigned int note_pages(const struct umem_visit *visit,
 	const unsigned long right = dir == TO_USER ? WRITABLE : 0;
 	struct umem_resident *r = visit->resident;
 	struct page *pages[BATCH];
-	int i, got;
+	long i, got;
 
 	got = get_user_pages_fast_only(vpn << PAGE_SHIFT, n, flags, pages);
+	if (got <= 0 && dir == FROM_USER)
+		got = find_zeroes(vpn << PAGE_SHIFT, n, pages);
 	if (got <= 0)
 		return 1;
 	write_lock_bh(&r->lock);
