@@ -35,6 +35,7 @@
  * The notes are a table with one place for each page number modulo its size: a
  * bounded amount of memory, which grows while pages drive each other out.
  */
+#include <linux/log2.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
@@ -45,13 +46,19 @@
 #include "compat.h"
 #include "private.h"
 
-#define MIN_NOTES	64U
-#define MAX_NOTES	16384U
+#define MIN_NOTES	16UL
+#define FIRST_NOTES	64UL
+#define MAX_NOTES	65536U
 #define GROWTH		4
 #define BATCH		16UL
 
-/* The notes of all ranges together: not more than 1/1024 of the memory. */
+/*
+ * The notes of all ranges together: not more than 1/1024 of the memory. A quarter of that
+ * is for the first notes of each range; and of the rest, what is more for one range is
+ * half of what is left at most. So there are always some for the next one.
+ */
 #define ALL_NOTES	(totalram_pages() * (PAGE_SIZE / sizeof(struct note)) / 1024)
+#define MORE_NOTES	(ALL_NOTES / 4 * 3)
 
 /* The lowest bit of a struct page's address. */
 #define WRITABLE	1UL
@@ -183,13 +190,22 @@ static void free_notes(struct note *notes, unsigned int n)
 	kvfree(notes);
 }
 
+/* As far as one can tell: others grow at the same time. */
+static bool may_grow(unsigned int size)
+{
+	unsigned long taken = atomic_long_read(&all_notes);
+
+	return size < MAX_NOTES && taken < MORE_NOTES &&
+	       size * GROWTH <= (MORE_NOTES - taken) / 2;
+}
+
 /* Another worker may be at it, too: one of the two tables is used. */
 static void grow(struct umem_resident *r)
 {
 	unsigned int i, size = READ_ONCE(r->size);
 	struct note *old, *new;
 
-	if (size >= MAX_NOTES)
+	if (!may_grow(size))
 		return;
 	new = alloc_notes(size * GROWTH);
 	if (!new)
@@ -243,6 +259,15 @@ static void destroy(struct umem_resident *r)
 	kfree(r);
 }
 
+/* So few that a range with less pages than that has one for each. */
+static unsigned int first_notes(const struct umem *umem)
+{
+	unsigned long start, length;
+
+	watch_range(umem, &start, &length);
+	return roundup_pow_of_two(clamp(length >> PAGE_SHIFT, MIN_NOTES, FIRST_NOTES));
+}
+
 static struct umem_resident *create(const struct umem *umem)
 {
 	struct umem_resident *r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
@@ -250,7 +275,7 @@ static struct umem_resident *create(const struct umem *umem)
 	if (!r)
 		return NULL;
 	rwlock_init(&r->lock);
-	r->size = MIN_NOTES;
+	r->size = first_notes(umem);
 	r->notes = alloc_notes(r->size);
 	if (r->notes && !watch(r, umem))
 		return r;
