@@ -21,7 +21,7 @@ from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.rc import Node, Two, counters, e, same, tell, told
 from lab.slowfile import SlowFile
-from lab.uverbs import REREG_TRANS, rereg
+from lab.uverbs import PREFETCH_WRITE, REREG_TRANS, advise, rereg
 from lab.verbs import ACCESS, Peer
 
 SIZE = 16 * PAGE
@@ -114,6 +114,11 @@ def own_write(a, b):
 def own_read(a, b):
     a.memory[0:PAGE] = noise(PAGE, 2)
     b.post(e.IBV_WR_RDMA_READ, PAGE, PAGE, a.identity(), 0)
+
+
+def prefetched(a, b):
+    """In the background."""
+    advise(b.context, b.pd, PREFETCH_WRITE, [(b.memory.addr, SIZE, b.mr.lkey)], flush=False)
 
 
 TOLD, NOT_TOLD = (write, read, send, fetch_and_add), (own_write, own_read)
@@ -371,9 +376,14 @@ def in_time():
     assert time.monotonic() - start < ENDS_WITHIN
 
 
-@pytest.mark.parametrize("operate", [pytest.param(
-    one, id=one.__name__, marks=() if one in (write, own_write) else pytest.mark.slow)
-    for one in TOLD + NOT_TOLD])
+def slow_named(quick, operations):
+    """Those that are not quick are left out by --quick."""
+    return [pytest.param(one, id=one.__name__,
+                         marks=() if one in quick else pytest.mark.slow)
+            for one in operations]
+
+
+@pytest.mark.parametrize("operate", slow_named((write, own_write), TOLD + NOT_TOLD))
 def test_queue_pair_is_destroyed(pair, slow, operate):
     with stuck(pair, slow, operate) as (a, b):
         with in_time():
@@ -428,10 +438,11 @@ def test_queue_pair_is_reset(pair, slow):
 
 
 class Owner:
-    """A child process whose memory keeps the parent's WRITE waiting."""
+    """A child process whose memory keeps the parent's WRITE waiting, or an operation of
+    its own."""
 
-    def __init__(self, pair, slow_type, how):
-        self.slow_type, self.pair, self.how = slow_type, pair, how
+    def __init__(self, pair, slow_type, how, operate=write):
+        self.slow_type, self.pair, self.how, self.operate = slow_type, pair, how, operate
         # Its server is ours: it must not go with the child, and must not outlive us.
         self.slow = slow_type() if slow_type is FuseFault else None
         self.child = Child(self.live)
@@ -440,18 +451,32 @@ class Owner:
         tell(self.child.go_w, self.node)
         self.child.listen()
         self.node.connect(self.peer, **IMPATIENT)
-        self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
+        if operate is write:
+            self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
+        else:
+            self.child.go()
         self.child.listen()
 
     def live(self, child):
         slow = self.slow or self.slow_type()
         node = Node(self.pair.b, memory=slow.mapping)
         tell(child.said_w, node)
-        node.connect(told(child.go_r), **IMPATIENT)
+        peer = told(child.go_r)
+        node.connect(peer, **IMPATIENT)
         child.say()
+        if self.operate is not write:
+            child.wait_go()
+            self.operate(Stranger(peer), node)
         slow.wait()
         child.say()
         self.how(child)
+
+
+class Stranger:
+    """A node of another process, as far as one can see it."""
+
+    def __init__(self, peer):
+        self.memory, self.identity = bytearray(PAGE), lambda: peer
 
 
 # How a process ends, and what it says of that.
@@ -487,6 +512,25 @@ def test_process_ends(pair, slow_type, how, status):
         owner.slow.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how,status", ((is_killed, -signal.SIGKILL), (exits, 3)),
+                         ids=("killed", "exits"))
+@pytest.mark.parametrize("operate", NOT_TOLD + (prefetched,), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("slow_type", SORTS)
+def test_process_ends_in_its_own_work(pair, slow_type, operate, how, status):
+    """Likewise, where it is its own request, or its advice, that waits."""
+    before = resources.counts(pair.b.link.name)["qp"]
+    owner = Owner(pair, slow_type, how, operate)
+    with in_time():
+        assert owner.child.end() == status
+        net.wait_for(lambda: resources.counts(pair.b.link.name)["qp"] == before, ENDS_WITHIN,
+                     "the queue pair to go")
+    owner.node.nothing(0)
+    owner.node.close()
+    if owner.slow:
+        owner.slow.close()
+
+
 def test_datagrams(pair, slow):
     """A datagram's receiver waits alone, too, and is destroyed in time."""
     with ud.Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}) as (a, b):
@@ -505,12 +549,14 @@ def test_datagrams(pair, slow):
         b.memory = Mapping(PAGE)
 
 
+@pytest.mark.parametrize("operate", slow_named((write,), (write, own_write, own_read,
+                                                          prefetched)))
 @pytest.mark.parametrize("ends", ("link", "module"))
-def test_link_goes(link_type, pair, slow, ends):
+def test_link_goes(link_type, pair, slow, ends, operate):
     """The link is deleted, the module unloaded, with all objects open."""
     took = told = None
     # What closes them finds them gone.
-    with contextlib.suppress(PyverbsError), stuck(pair, slow) as (_, b):
+    with contextlib.suppress(PyverbsError), stuck(pair, slow, operate) as (_, b):
         took = -time.monotonic()
         if ends == "module":
             net.unload(link_type)
