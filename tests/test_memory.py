@@ -20,7 +20,7 @@ from lab import disk
 from lab.command import memory
 from lab.mapping import (ANON, MADV_HUGEPAGE, MAP_GROWSDOWN, MAP_HUGETLB, MIB, PAGE,
                          PRIVATE, PROT_READ, SHARED, Child, Mapping,
-                         libc, noise, read_file)
+                         libc, noise, read_file, write_file)
 from lab.marks import slow_but
 from lab.rc import Node, Two, e, same
 from lab.verbs import ACCESS
@@ -46,6 +46,17 @@ class Sort:
         return os.pread(self.file, length, 0)
 
 
+def huge_bytes(mapping):
+    """How much of it is in huge pages; or of what the kernel has made one with it."""
+    inside = False
+    for line in read_file("/proc/self/smaps").splitlines():
+        if found := re.match(r"(\w+)-(\w+) ", line):
+            inside = int(found[1], 16) <= mapping.addr < int(found[2], 16)
+        elif inside and line.startswith("AnonHugePages:"):
+            return int(line.split()[1]) << 10
+    return 0
+
+
 def anonymous():
     return Sort(Mapping(SIZE))
 
@@ -57,6 +68,11 @@ def anonymous_shared():
 def transparent_huge():
     made = Mapping(4 * MIB)
     made.advise(MADV_HUGEPAGE)
+    # There may be no huge page free.
+    write_file("/proc/sys/vm/compact_memory", 1)
+    # To be read first would make it the page of zeroes, which small ones take the place of.
+    made.poke(noise(4 * MIB, 40))
+    assert huge_bytes(made) >= 2 * MIB
     return Sort(made)
 
 

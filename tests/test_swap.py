@@ -39,3 +39,4 @@ def test_four_times_the_machine(pair):
             a.post(e.IBV_WR_RDMA_READ, 0, MIB, b.identity(), at)
             a.poll(seconds=60)
             assert same(a.memory[0:MIB], mebibyte(at // MIB))
+            assert same(b.memory.peek(at, MIB), mebibyte(at // MIB))
