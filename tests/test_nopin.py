@@ -10,13 +10,14 @@ less than a millisecond, with nothing pinned.
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 
 import pytest
 
 from lab import machine, resources
-from lab.command import as_user
+from lab.command import as_user, run
 from lab.verbs import Connection, Peer, Side, e
 
 SIZE = 8 << 30
@@ -87,6 +88,25 @@ def test_more_memory_than_there_is(pair, owner, debug_kernel):
         assert answer["held"] == {"VmPin": 0, "VmLck": 0}
     side.close()
     owner.close()
+
+
+# What README's list of places that pin uses of the kernel, and what umem/resident.c looks
+# at pages with, whose references are gone at once. (The suffix is there from 6.2 on.)
+PLACES = {"pin_user_pages_fast", "unpin_user_pages_dirty_lock",
+          "dma_buf_get", "dma_buf_put", "dma_buf_attach", "dma_buf_detach",
+          "dma_buf_map_attachment", "dma_buf_unmap_attachment", "dma_buf_vmap",
+          "dma_buf_vunmap", "get_user_pages", "get_user_pages_fast_only"}
+
+
+@pytest.mark.parametrize("module,places", (("ib_umem", PLACES), ("rdma_urxe", set())),
+                         ids=("ib_umem", "rdma_urxe"))
+def test_who_can_pin(module, places):
+    """No other way to hold a page is linked into the modules."""
+    symbols = run("nm", "-u", run("modinfo", "-F", "filename", module).strip()).split()
+    holding = re.compile(r"(un)?pin_user_page|get_user_page|dma_buf_|hmm_|iov_iter_.*pages|"
+                         r"follow_p|fixup_user_fault|__?account_locked_vm")
+    assert {name.removesuffix("_unlocked") for name in symbols
+            if holding.match(name)} == places
 
 
 def test_nothing_pinned_while_connected(pair):
