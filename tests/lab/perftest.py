@@ -98,9 +98,11 @@ def serves(process, end, tcp_port=None):
                for line in ids.splitlines())
 
 
-def start(end, argv, user, memlock):
+def start(end, argv, user, memlock, cpu=None):
     if user:
         argv = as_user(argv, memlock)
+    if cpu is not None:
+        argv = ["taskset", "-c", str(cpu), *argv]
     return subprocess.Popen(end.command(argv), stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True)
 
@@ -122,13 +124,13 @@ def stop(process):
 
 
 def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
-        timeout=60, watched=True):
+        timeout=60, watched=True, cpus=(None, None)):
     """Run tool from pair.a (client) to pair.b (server) with the options.
 
     The GID is what makes it IPv6; the two always find each other over IPv4, which every
     version of perftest can. With user set both run as a user who is not root, with memlock
-    bytes of locked memory allowed. To watch them takes processor time. Returns a Result,
-    raises Failed."""
+    bytes of locked memory allowed. To watch them takes processor time. cpus are those that
+    client and server may use. Returns a Result, raises Failed."""
     port = str(next(_ports))
     client_ip, server_ip = ((pair.a.ipv6, pair.b.ipv6) if ipv6 else
                             (pair.a.ipv4, pair.b.ipv4))
@@ -141,12 +143,12 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         if "-R" in options:
             return serves(server, pair.b)
         return server.poll() is not None or listening(server.pid, int(port))
-    server = start(pair.b, argv(pair.b, server_ip), user, memlock)
+    server = start(pair.b, argv(pair.b, server_ip), user, memlock, cpus[1])
     client = watch = None
     try:
         wait_for(ready, 15, f"{tool} server")
         client = start(pair.a, argv(pair.a, client_ip) + [pair.b.ipv4], user,
-                       memlock)
+                       memlock, cpus[0])
         if watched:
             watch = Watch([server.pid, client.pid])
             watch.start()

@@ -115,8 +115,8 @@ class VerbsTurn(Turn):
         for end in self.pair.ends:
             end.link.set_memory_policy("unpinned")
 
-    def perftest(self, tool, *options):
-        return perftest.run(self.pair, tool, *options, watched=False)
+    def perftest(self, tool, *options, **how):
+        return perftest.run(self.pair, tool, *options, watched=False, **how)
 
     def tallies(self):
         """Of all copies of payload those made where it was met: the rest took a worker.
