@@ -459,6 +459,22 @@ def test_refused(pair, case):
         assert e.IBV_WC_SUCCESS not in [status for _, status in statuses]
 
 
+@pytest.mark.parametrize("length", (4, MTU, 2 * MTU))
+def test_refused_read(pair, length):
+    """A READ that has no right to what it asks for is answered where its data would be,
+    and does not count as a message."""
+    with Line(pair) as line, counting(pair.b.link, tx_error_nak=1):
+        for psn in range(2):
+            assert line.ask(line.write(psn, 0, b"four")) == [(wire.ACK, psn, 0x1f)]
+        line.injector.send(line.header(wire.READ_REQUEST, 2) + line.reth(0, length, 1))
+        answer, = line.injector.heard(2, 1)
+        assert (answer.opcode, answer.psn) == (wire.ACK, 2)
+        assert answer.roce[12:16] == bytes((ACCESS_ERROR, 0, 0, 2))
+        line.b.wait_state(e.IBV_QPS_ERR)
+        assert line.b.event() == e.IBV_EVENT_QP_ACCESS_ERR
+        assert line.injector.heard(0.1) == []
+
+
 def test_ghost_answers(pair):
     """Acknowledgments of what was never sent, or of what is long done, or from
     elsewhere, complete nothing."""
