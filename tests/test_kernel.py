@@ -20,7 +20,7 @@ CASES = (
     "register_twice", "register_unmapped", "register_wrong_index", "register_bad_access",
     "register_again", "map_while_registered", "invalidate", "invalidate_in_a_row",
     "invalidate_twice", "invalidate_dma_key", "send_with_invalidate",
-    "send_invalidates_nothing", "send_invalidates_local",
+    "send_invalidates_nothing", "send_invalidates_local", "unreliable",
     "shared_queue", "shared_queue_drains", "drain", "post_with_interrupts_off", "advise",
     "full")
 

@@ -312,6 +312,34 @@ static void send_invalidates_local(struct end *a, struct end *b, bool *failed)
 	EXPECT_EQ(end_send(a, 100, b->mr->rkey), IB_WC_REM_ACCESS_ERR);
 }
 
+/* --- unreliably --------------------------------------------------------- */
+
+/* Nobody is told what came of a WRITE; when the message behind it has come, it is over. */
+static int write_unreliably(struct end *a, struct end *b, u32 len)
+{
+	fill(a);
+	fill(b);
+	return end_post_receive(b, BUF_SIZE - 8, 8) ?:
+	       end_rdma(a, IB_WR_RDMA_WRITE, 0, len, b->mr->rkey,
+			b->mr->iova) ?:
+	       end_send(a, 8, 0) ?: end_receive(b);
+}
+
+static void unreliable(struct end *a, struct end *b, bool *failed)
+{
+	const u32 len = 3 * PAGE_SIZE;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(open_buf(b, 0, len, PAGE_SIZE), 0);
+		EXPECT_EQ(write_unreliably(a, b, len), 0);
+		EXPECT(!memcmp(a->buf, b->buf, len));
+		EXPECT_EQ(end_inv(b, b->mr->rkey), 0);
+		EXPECT_EQ(write_unreliably(a, b, len), 0);
+		EXPECT(memcmp(a->buf, b->buf, len));
+	}
+}
+
 /* --- queues ------------------------------------------------------------- */
 
 static void shared_queue(struct end *a, struct end *b, bool *failed)
@@ -447,6 +475,7 @@ const struct test_case test_cases[] = {
 	CASE(send_invalidates_local),
 	{ .name = "shared_queue", .run = shared_queue, .srq = true },
 	{ .name = "shared_queue_drains", .run = shared_queue_drains, .srq = true },
+	{ .name = "unreliable", .run = unreliable, .uc = true },
 	CASE(drain),
 	CASE(post_with_interrupts_off),
 	CASE(advise),

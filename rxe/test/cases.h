@@ -9,11 +9,13 @@
  * @name: of the function
  * @run: @a sends to, and reads from, @b; sets *@failed
  * @srq: @b has a shared receive queue
+ * @uc: they are connected unreliably
  */
 struct test_case {
 	const char	*name;
 	void		(*run)(struct end *a, struct end *b, bool *failed);
 	bool		srq;
+	bool		uc;
 };
 
 /* Ends with one that has no name. */

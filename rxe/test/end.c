@@ -43,7 +43,7 @@ static int make_srq(struct end *end)
 	return PTR_ERR_OR_ZERO(end->srq);
 }
 
-static int make_qp(struct end *end)
+static int make_qp(struct end *end, enum ib_qp_type type)
 {
 	struct ib_qp_init_attr init = {
 		.event_handler = on_event,
@@ -53,7 +53,7 @@ static int make_qp(struct end *end)
 		.srq = end->srq,
 		.cap = { .max_send_wr = DEPTH, .max_recv_wr = DEPTH,
 			 .max_send_sge = 2, .max_recv_sge = 1 },
-		.qp_type = IB_QPT_RC,
+		.qp_type = type,
 	};
 
 	end->qp = ib_create_qp(end->pd, &init);
@@ -76,7 +76,8 @@ static int make_memory(struct end *end)
 	return PTR_ERR_OR_ZERO(end->mr);
 }
 
-static int end_open(struct link *link, struct end *end, bool srq)
+static int end_open(struct link *link, struct end *end, enum ib_qp_type type,
+		    bool srq)
 {
 	int err;
 
@@ -90,7 +91,7 @@ static int end_open(struct link *link, struct end *end, bool srq)
 	if (IS_ERR(end->cq))
 		return PTR_ERR(end->cq);
 	err = srq ? make_srq(end) : 0;
-	return err ?: make_qp(end) ?: make_memory(end);
+	return err ?: make_qp(end, type) ?: make_memory(end);
 }
 
 static void end_close(struct end *end)
@@ -125,13 +126,19 @@ static int set_way(struct link *link, struct ib_qp_attr *attr)
 	return 0;
 }
 
+/* What a reliable connection is told, on its way to RTR and to RTS. */
+#define RC_RTR	(IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER)
+#define RC_RTS	(IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY | \
+		 IB_QP_MAX_QP_RD_ATOMIC)
+
 static int connect(struct link *link, struct end *end, struct end *peer)
 {
+	bool rc = end->qp->qp_type == IB_QPT_RC;
 	struct ib_qp_attr attr = {
 		.qp_state = IB_QPS_INIT,
 		.port_num = 1,
 		.qp_access_flags = IB_ACCESS_REMOTE_WRITE |
-				   IB_ACCESS_REMOTE_READ,
+				   (rc ? IB_ACCESS_REMOTE_READ : 0),
 		.path_mtu = IB_MTU_1024,
 		.dest_qp_num = peer->qp->qp_num,
 		.max_dest_rd_atomic = 4,
@@ -151,21 +158,21 @@ static int connect(struct link *link, struct end *end, struct end *peer)
 	err = set_way(link, &attr) ?:
 	      ib_modify_qp(end->qp, &attr, IB_QP_STATE | IB_QP_AV |
 			   IB_QP_PATH_MTU | IB_QP_DEST_QPN | IB_QP_RQ_PSN |
-			   IB_QP_MAX_DEST_RD_ATOMIC | IB_QP_MIN_RNR_TIMER);
+			   (rc ? RC_RTR : 0));
 	if (err)
 		return err;
 	attr.qp_state = IB_QPS_RTS;
-	return ib_modify_qp(end->qp, &attr, IB_QP_STATE | IB_QP_TIMEOUT |
-			    IB_QP_RETRY_CNT | IB_QP_RNR_RETRY | IB_QP_SQ_PSN |
-			    IB_QP_MAX_QP_RD_ATOMIC);
+	return ib_modify_qp(end->qp, &attr, IB_QP_STATE | IB_QP_SQ_PSN |
+			    (rc ? RC_RTS : 0));
 }
 
-int ends_open(struct link *link, struct end *a, struct end *b, bool srq)
+int ends_open(struct link *link, struct end *a, struct end *b,
+	      enum ib_qp_type type, bool srq)
 {
 	int err;
 
 	memset(b, 0, sizeof(*b));
-	err = end_open(link, a, false) ?: end_open(link, b, srq) ?:
+	err = end_open(link, a, type, false) ?: end_open(link, b, type, srq) ?:
 	      connect(link, a, b) ?: connect(link, b, a);
 	if (err)
 		ends_close(a, b);

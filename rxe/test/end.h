@@ -53,8 +53,9 @@ struct link {
 	int			gid_index;
 };
 
-/* Two connected ends. Return: 0 or -errno. */
-int ends_open(struct link *link, struct end *a, struct end *b, bool srq);
+/* Two ends, connected by @type: RC or UC. Return: 0 or -errno. */
+int ends_open(struct link *link, struct end *a, struct end *b,
+	      enum ib_qp_type type, bool srq);
 void ends_close(struct end *a, struct end *b);
 
 /* Post, and wait. Return: the status, NONE after some seconds, or -errno. */

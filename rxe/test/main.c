@@ -22,8 +22,11 @@ static void run_case(struct link *link, const struct test_case *c)
 {
 	struct end *ends = kcalloc(2, sizeof(*ends), GFP_KERNEL);
 	bool failed = false;
-	int err = ends ? ends_open(link, &ends[0], &ends[1], c->srq) : -ENOMEM;
+	int err = -ENOMEM;
 
+	if (ends)
+		err = ends_open(link, &ends[0], &ends[1],
+				c->uc ? IB_QPT_UC : IB_QPT_RC, c->srq);
 	if (err) {
 		pr_info("# %s: no ends: %d\n", c->name, err);
 		failed = true;
