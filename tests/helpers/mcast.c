@@ -5,7 +5,7 @@
  *
  *	attach Q GROUP		a queue pair (0 is the first) enters a group
  *	detach Q GROUP		and leaves it
- *	send Q TO QPN TEXT	a datagram to an address
+ *	send Q TO QPN TEXT	a datagram to an address, and wait until it is sent
  *	take Q COUNT MS		so many datagrams, and what comes until nothing did for MS
  *				milliseconds after the last of them; fewer after a long wait
  *	close Q			destroy the queue pair
@@ -29,7 +29,7 @@
 
 struct box {
 	struct ibv_qp *qp;
-	struct ibv_cq *cq;
+	struct ibv_cq *cq, *sent;
 	struct ibv_mr *mr;
 	char *memory;
 };
@@ -97,10 +97,11 @@ static void make_box(struct box *box)
 
 	box->memory = calloc(SLOTS + 1, SLOT);
 	box->cq = ibv_create_cq(context, 2 * SLOTS, NULL, NULL, 0);
+	box->sent = ibv_create_cq(context, 4, NULL, NULL, 0);
 	box->mr = ibv_reg_mr(pd, box->memory, (SLOTS + 1) * SLOT, IBV_ACCESS_LOCAL_WRITE);
-	if (!box->cq || !box->mr)
+	if (!box->cq || !box->sent || !box->mr)
 		die("completion queue or memory region");
-	init.send_cq = box->cq;
+	init.send_cq = box->sent;
 	init.recv_cq = box->cq;
 	box->qp = ibv_create_qp(pd, &init);
 	if (!box->qp)
@@ -109,6 +110,25 @@ static void make_box(struct box *box)
 	for (slot = 0; slot < SLOTS; slot++)
 		if (post_receive(box, slot))
 			die("receive request");
+}
+
+static long long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
+}
+
+static int wait_until_sent(struct box *box)
+{
+	long long end = now_ms() + PATIENCE_MS;
+	struct ibv_wc wc;
+
+	while (now_ms() < end)
+		if (ibv_poll_cq(box->sent, 1, &wc))
+			return wc.status ? -EIO : 0;
+	return -ETIMEDOUT;
 }
 
 static int send_text(struct box *box, const union ibv_gid *to, uint32_t qpn,
@@ -124,6 +144,7 @@ static int send_text(struct box *box, const union ibv_gid *to, uint32_t qpn,
 	};
 	struct ibv_send_wr *bad, wr = {
 		.wr_id = SLOTS, .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_SEND,
+		.send_flags = IBV_SEND_SIGNALED,
 	};
 	int err;
 
@@ -133,9 +154,9 @@ static int send_text(struct box *box, const union ibv_gid *to, uint32_t qpn,
 		return -errno;
 	wr.wr.ud.remote_qpn = qpn;
 	wr.wr.ud.remote_qkey = qkey;
-	err = ibv_post_send(box->qp, &wr, &bad);
+	err = -ibv_post_send(box->qp, &wr, &bad) ?: wait_until_sent(box);
 	ibv_destroy_ah(wr.wr.ud.ah);
-	return -err;
+	return err;
 }
 
 static void print_datagram(struct box *box, const struct ibv_wc *wc)
@@ -150,14 +171,6 @@ static void print_datagram(struct box *box, const struct ibv_wc *wc)
 		memcpy(to, slot + 24, 16);
 	printf("%u %s %.*s\n", wc->src_qp, inet_ntop(AF_INET6, to, text, sizeof(text)),
 	       (int)wc->byte_len - GRH, slot + GRH);
-}
-
-static long long now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
 static int take(struct box *box, int count, int ms)
