@@ -12,6 +12,7 @@ import pytest
 
 import test_cm
 import test_data
+import test_mcast
 import test_netem
 import test_programs
 
@@ -139,6 +140,22 @@ def test_multicast(pair):
     """To rdma_rxe only: mckey ends when it has posted, and what rdma_rxe has not sent by
     then is not sent at all."""
     test_cm.test_multicast(pair)
+
+
+@pytest.mark.parametrize("kind", test_mcast.GROUPS)
+def test_multicast_from_rxe(pair, kind):
+    """By a program that stays until all has been sent."""
+    group = test_mcast.GROUPS[kind]
+    with test_mcast.both(pair.turned(), group) as (sender, member):
+        for box in (0, 2):
+            member.attach(box, group)
+        texts = [f"message-{number}" for number in range(20)]
+        for text in texts:
+            sender.send(0, group, text)
+        for box in (0, 2):
+            assert member.taken(box, 20) == [(sender.numbers[0], group, text)
+                                             for text in texts]
+        test_mcast.nothing_more(sender, member)
 
 
 def test_both_ways(pair):
