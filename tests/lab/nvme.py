@@ -23,11 +23,13 @@ PORT = 4420
 
 class Target:
     """An NVMe subsystem with one namespace on a block device or a file, listening at
-    an address, for as long as a `with` lasts."""
+    an address, or at all addresses of the family, for as long as a `with` lasts."""
 
-    def __init__(self, address, backing, name="urxe-test"):
+    def __init__(self, address, backing, name="urxe-test", everywhere=False):
         self.address, self.backing, self.name = address, backing, name
         self.family = "ipv6" if ":" in address else "ipv4"
+        anywhere = "::" if self.family == "ipv6" else "0.0.0.0"
+        self.listens_at = anywhere if everywhere else address
         self.subsystem = f"{NVMET}/subsystems/{name}"
         self.port = f"{NVMET}/ports/1"
 
@@ -52,7 +54,7 @@ class Target:
         write_file(f"{self.subsystem}/namespaces/1/enable", 1)
         os.mkdir(self.port)
         for field, value in (("trtype", "rdma"), ("adrfam", self.family),
-                             ("traddr", self.address), ("trsvcid", PORT)):
+                             ("traddr", self.listens_at), ("trsvcid", PORT)):
             write_file(f"{self.port}/addr_{field}", value)
         os.symlink(self.subsystem, f"{self.port}/subsystems/{self.name}")
 
@@ -82,6 +84,14 @@ class Target:
 def controllers():
     root = "/sys/class/nvme"
     return sorted(os.listdir(root)) if os.path.isdir(root) else []
+
+
+def state(controller):
+    """What a controller is at: live, connecting and others; None if it has gone."""
+    try:
+        return read_file(f"/sys/class/nvme/{controller}/state").strip()
+    except OSError:
+        return None
 
 
 def block_device(controller):
