@@ -7,8 +7,11 @@
         client                            server
 """
 
+import subprocess
+
 import pytest
 
+from lab import suite
 from lab.marks import slow
 from lab.programs import pair_up
 
@@ -23,7 +26,9 @@ QPERF_TESTS = ("rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_l
                          ids=("ipv4", "ipv6"))
 @pytest.mark.parametrize("program, options", (
     ("ibv_rc_pingpong", ()), ("ibv_rc_pingpong", ("-e", "-s", 70000)),
-    ("ibv_rc_pingpong", ("-o", "-c")), ("ibv_uc_pingpong", ()), ("ibv_uc_pingpong", ("-e",)),
+    ("ibv_rc_pingpong", ("-o", "-c")), ("ibv_rc_pingpong", ("-N", "-c")),
+    slow("ibv_rc_pingpong", ("-N", "-e")), slow("ibv_rc_pingpong", ("-O", "-c")),
+    ("ibv_uc_pingpong", ()), ("ibv_uc_pingpong", ("-e",)),
     ("ibv_ud_pingpong", ("-s", 1000)), ("ibv_ud_pingpong", ("-s", 1000, "-e")),
     ("ibv_srq_pingpong", ()), ("ibv_srq_pingpong", ("-e", "-q", 5))))
 def test_pingpong(pair, program, options, ipv6):
@@ -33,6 +38,28 @@ def test_pingpong(pair, program, options, ipv6):
     client, _ = pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
                         tcp_port=PINGPONG_PORT)
     assert "iters in" in client
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odp", ("-o", "-O"))
+def test_prefetch(pair, odp):
+    """The program goes on if it can't prefetch, and says so: as it does where the user
+    library knows of no advice."""
+    def argv(end):
+        index = end.link.gid_index(end.ipv4)
+        return ["ibv_rc_pingpong", "-d", end.link.name, "-g", index, odp, "-P", "-c"]
+    for words in pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
+                         tcp_port=PINGPONG_PORT):
+        assert "iters in" in words
+        assert ("Couldn't prefetch" in words) == (suite.version() < 65)
+
+
+def test_no_xrc(pair):
+    """The user library has no XRC: who asks for it is told so."""
+    argv = ["ibv_xsrq_pingpong", "-d", pair.b.link.name, "-g", 1]
+    done = subprocess.run(pair.b.command(map(str, argv)), capture_output=True, text=True,
+                          timeout=20, check=False)
+    assert done.returncode == 1 and "Couldn't Open the XRC Domain" in done.stderr
 
 
 def test_first_gid(pair):

@@ -20,6 +20,7 @@ import types
 import unittest
 
 from lab.command import TESTS
+from lab.command import run as run_program
 
 SHIPPED = "/usr/share/doc/rdma-core/tests"
 
@@ -29,6 +30,12 @@ def files():
     names = (name.removesuffix(".gz") for name in os.listdir(SHIPPED))
     return sorted(name[:-3] for name in names
                   if name.startswith("test_") and name.endswith(".py"))
+
+
+def version():
+    """The first number of rdma-core's version."""
+    return int(run_program("dpkg-query", "-W", "-f", "${source:Upstream-Version}",
+                           "rdma-core").split(".")[0])
 
 
 def unpack(directory):
