@@ -137,6 +137,10 @@ def test_port_counters(pair, link_type):
         assert umad.ask(*way, umad.CLASS_INFO)[0] == 0
         assert umad.ask(*way, umad.PORT_COUNTERS, port=2)[0] == umad.BAD_VALUE
         assert umad.ask(*way, 0x77)[0] == umad.BAD_ATTRIBUTE
+        # Nobody resets them.
+        assert umad.ask(*way, umad.PORT_COUNTERS_EXT,
+                        method=umad.SET)[0] == umad.BAD_ATTRIBUTE
+        assert umad.port_counters(*way)["port_rcv_packets"] > told["port_rcv_packets"]
 
 
 KINDS = {"ctx": 1, "pd": 1, "cq": 2, "qp": 1, "mr": 1, "srq": 1}

@@ -14,7 +14,7 @@ from lab.mapping import read_file
 
 REGISTER_AGENT, ENABLE_PKEY = 0xC01C1B01, 0x1B03
 PERFORMANCE, VERSION = 4, 1
-GET, GET_RESPONSE = 0x01, 0x81
+GET, SET, GET_RESPONSE = 0x01, 0x02, 0x81
 CLASS_INFO, PORT_COUNTERS, PORT_COUNTERS_EXT = 0x01, 0x12, 0x1d
 # What may be wrong with a question.
 BAD_ATTRIBUTE, BAD_VALUE = 0x0c, 0x1c
@@ -63,10 +63,10 @@ class Agent:
         os.close(self.file)
 
 
-def ask(link, gid_index, gid, attribute, port=1):
+def ask(link, gid_index, gid, attribute, port=1, method=GET):
     """An Agent's question: the status of the answer and its data."""
     with contextlib.closing(Agent(link, gid_index, gid)) as agent:
-        agent.send(MAD.pack(1, PERFORMANCE, VERSION, GET, 0, 0, 1, attribute, 0, 0,
+        agent.send(MAD.pack(1, PERFORMANCE, VERSION, method, 0, 0, 1, attribute, 0, 0,
                             bytes([0, port])), 1000, 3)
         answer = agent.answer()
     _, failed, *_ = HERE.unpack_from(answer)
