@@ -8,8 +8,10 @@ rdma_cm, and the programs that live on it.
         client                            server
 """
 
+import errno
 import json
 import os
+import subprocess
 import time
 
 import pytest
@@ -214,20 +216,37 @@ def test_own_host(pair):
         assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
 
 
+@pytest.mark.parametrize("target", ("127.0.0.1", "::1", "0.0.0.0", "::"))
+def test_no_way(pair, target):
+    """Addresses that stand for this host and name no device: the kernel's rdma_cm knows
+    of no route to them over RoCE, and says so in time."""
+    asks = pair.a.command([CM, "connect", "-v", target, str(PORT), "may-I?"])
+    done = subprocess.run(asks, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=20, check=False)
+    assert done.stdout.split() == ["RDMA_CM_EVENT_ADDR_RESOLVED", "0"]
+    assert done.stderr == f"cm: route: {os.strerror(errno.ENODEV)}\n"
+
+
 @pytest.mark.slow
 @pytest.mark.urxe_only("rdma_rxe has no links on VLANs")
 @pytest.mark.parametrize("below", (False, True), ids=("link-on-vlan", "link-below"))
-def test_vlan(pair, link_type, below):
-    """Addresses of a VLAN, by a link on it, or by one on the device below."""
-    with net.vlans(pair, 9) as ends:
-        for vlan, end in zip(ends, pair.ends):
-            link = end.link if below else vlan.add_link(link_type)
+def test_vlan(link_type, where, below):
+    """Addresses of a VLAN, by a link on it, or by one on the device below; either way
+    there is no other link by which they could be reached."""
+    with net.Pair(link_type if below else None, where) as pair, net.vlans(pair, 9) as ends:
+        links = [lower.link if below else vlan.add_link(link_type)
+                 for vlan, lower in zip(ends, pair.ends)]
+        for link, vlan in zip(links, ends):
             for address in (vlan.ipv4, vlan.ipv6):
                 link.gid_index(address)
         for target in (ends[1].ipv4, ends[1].ipv6):
             for options in ((), ("-u",)):
+                before = [counters(link)["rx_packets"] for link in links]
                 client, _ = connect(pair, target, target, *options)
                 assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
+                # Of the connection, and the message.
+                assert all(counters(link)["rx_packets"] > count + 1
+                           for link, count in zip(links, before))
 
 
 # --- programs --------------------------------------------------------------
@@ -251,9 +270,12 @@ PROGRAMS = {
                       ["rstream", "-s", "{b6}", "-S", 5000, "-C", 50, "-T", "a"]),
     "riostream": (["riostream", "-S", 5000, "-C", 50, "-T", "v"],
                   ["riostream", "-s", "{b}", "-S", 5000, "-C", 50, "-T", "v"]),
+    "riostream-ipv6": (["riostream", "-b", "{b6}", "-S", 5000, "-C", 50, "-T", "v"],
+                       ["riostream", "-s", "{b6}", "-S", 5000, "-C", 50, "-T", "v"]),
 }
 
 # Newer ones of rdma-core are peers, which meet at a controller: on TCP's port of that number.
+# cmtime knows IPv4 only.
 CMTIME_PEERS = (["cmtime", "-L", "-b", "{b}", "-C", "{b}", "-c", 100],
                 ["cmtime", "-b", "{a}", "-C", "{b}", "-c", 100])
 
@@ -320,7 +342,10 @@ def test_multicast(pair):
 
 
 CONNECTED = (("ib_send_bw", ()), ("ib_write_bw", ("-q", 3)), ("ib_read_lat", ()),
-             ("ib_atomic_bw", ()), ("ib_send_bw", ("-c", "UD", "-r", 512)))
+             ("ib_atomic_bw", ()), ("ib_send_bw", ("-c", "UD", "-r", 512)),
+             ("ib_send_lat", ()), ("ib_write_lat", ()), ("ib_read_bw", ()),
+             ("ib_atomic_lat", ()), ("ib_write_bw", ("-b",)), ("ib_send_bw", ("-b", "-e")),
+             ("ib_read_bw", ("-e",)), ("ib_send_lat", ("-e",)))
 
 
 @pytest.mark.slow
@@ -328,3 +353,11 @@ CONNECTED = (("ib_send_bw", ()), ("ib_write_bw", ("-q", 3)), ("ib_read_lat", ())
 def test_perftest(pair, tool, options):
     """perftest with rdma_cm to connect it."""
     assert perftest.run(pair, tool, "-R", "-n", 100, *options).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool, options", CONNECTED[:3])
+def test_perftest_by_ipv6(pair, tool, options):
+    if "--ipv6-addr" not in run(tool, "--help", check=False):
+        pytest.skip("this perftest connects over IPv4 only")
+    assert perftest.run(pair, tool, "-R", "--ipv6-addr", "-n", 100, *options, ipv6=True).rows

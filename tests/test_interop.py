@@ -135,6 +135,12 @@ def test_connection_manager(view, program):
     test_cm.test_program(view, program)
 
 
+@pytest.mark.parametrize("target", ("127.0.0.1", slow("::1"), slow("0.0.0.0"), slow("::")))
+def test_no_way(view, target):
+    """Nor does rdma_rxe make any."""
+    test_cm.test_no_way(view, target)
+
+
 @pytest.mark.slow
 def test_multicast(pair):
     """To rdma_rxe only: mckey ends when it has posted, and what rdma_rxe has not sent by

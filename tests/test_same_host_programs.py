@@ -60,3 +60,10 @@ CM_PROGRAMS = [program for program in test_cm.PROGRAMS if program != "cmtime"]
 @pytest.mark.parametrize("program", slow_but(("rping", "rstream"), CM_PROGRAMS))
 def test_connection_manager(pair, program):
     test_cm.test_program(pair, program)
+
+
+def test_listening_on_loopback(pair):
+    """Which the kernel's rdma_cm takes for the first device that there is: who asks for
+    that one's own address finds the listener."""
+    client, _ = test_cm.connect(pair, "127.0.0.1", pair.b.ipv4)
+    assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client

@@ -127,10 +127,10 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         timeout=60, watched=True, cpus=(None, None)):
     """Run tool from pair.a (client) to pair.b (server) with the options.
 
-    The GID is what makes it IPv6; the two always find each other over IPv4, which every
-    version of perftest can. With user set both run as a user who is not root, with memlock
-    bytes of locked memory allowed. To watch them takes processor time. cpus are those that
-    client and server may use. Returns a Result, raises Failed."""
+    The GID is what makes it IPv6; the two find each other over IPv4, which every version of
+    perftest can, unless the options have --ipv6-addr. With user set both run as a user who
+    is not root, with memlock bytes of locked memory allowed. To watch them takes processor
+    time. cpus are those that client and server may use. Returns a Result, raises Failed."""
     port = str(next(_ports))
     client_ip, server_ip = ((pair.a.ipv6, pair.b.ipv6) if ipv6 else
                             (pair.a.ipv4, pair.b.ipv4))
@@ -147,8 +147,8 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
     client = watch = None
     try:
         wait_for(ready, 15, f"{tool} server")
-        client = start(pair.a, argv(pair.a, client_ip) + [pair.b.ipv4], user,
-                       memlock, cpus[0])
+        met_at = pair.b.ipv6 if "--ipv6-addr" in options else pair.b.ipv4
+        client = start(pair.a, argv(pair.a, client_ip) + [met_at], user, memlock, cpus[0])
         if watched:
             watch = Watch([server.pid, client.pid])
             watch.start()
