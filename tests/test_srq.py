@@ -19,7 +19,7 @@ from pyverbs.srq import SRQ, SrqAttr, SrqInitAttr
 from pyverbs.wr import SGE, RecvWR
 
 from lab import net, perftest, resources
-from lab.marks import one_host_too
+from lab.marks import one_host_too, slow
 from lab.rc import Two, counters, e, same
 from lab.verbs import ACCESS
 
@@ -331,6 +331,15 @@ def test_no_queue_of_its_own(pair):
             1, 2 if pair.a is pair.b else 1]
 
 
-@pytest.mark.parametrize("tool, options", (("ib_send_bw", ("-q", 4)), ("ib_send_lat", ())))
+@pytest.mark.parametrize("tool, options", (
+    ("ib_send_bw", ("-q", 4)), ("ib_send_lat", ()), slow("ib_send_bw", ("-q", 2, "-e")),
+    slow("ib_send_bw", ("-b",)), slow("ib_send_lat", ("-e",))))
 def test_perftest(pair, tool, options):
     assert perftest.run(pair, tool, "--use-srq", "-n", 100, *options).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ("ib_send_bw", "ib_send_lat"))
+def test_perftest_all_sizes(pair, tool):
+    result = perftest.run(pair, tool, "--use-srq", "-a", "-n", 5, timeout=120)
+    assert result.sizes() == perftest.ALL_SIZES
