@@ -345,11 +345,44 @@ def test_bad_wire(pair, debug_kernel):
             assert same(b.memory[span], a.memory[span])
 
 
+PERFTEST = ("ib_write_bw", "ib_send_bw", "ib_write_lat", "ib_send_lat")
+
+
+def run_perftest(pair, tool, *options, **how):
+    # No more than the receiver has requests for: what comes too fast is lost.
+    depth = ("-r", 512) if tool == "ib_send_bw" else ()
+    return perftest.run(pair, tool, "-c", "UC", *options, *depth, **how)
+
+
 @pytest.mark.parametrize("tool, options", (
     slow("ib_write_bw", ("-s", 4096)), ("ib_write_bw", ("-b", "-q", 3, "-s", 3000)),
     ("ib_write_lat", ()), slow("ib_send_bw", ("-s", 4096)), ("ib_send_bw", ("-e", "-b")),
-    slow("ib_send_lat", ("-e",))))
+    slow("ib_send_lat", ("-e",)), slow("ib_write_lat", ("-I", 64, "-s", 64)),
+    slow("ib_send_bw", ("-I", 64, "-s", 64)), slow("ib_send_bw", ("--use-srq", "-q", 2)),
+    slow("ib_send_lat", ("--use-srq",))))
 def test_perftest(pair, tool, options):
-    # No more than the receiver has requests for: what comes too fast is lost.
-    depth = ("-r", 256) if tool == "ib_send_bw" else ()
-    assert perftest.run(pair, tool, "-c", "UC", "-n", 200, *options, *depth).rows
+    assert run_perftest(pair, tool, "-n", 200, *options).rows
+
+
+@pytest.mark.slow
+@one_host_too
+@pytest.mark.parametrize("options", ((), ("-q", "4")), ids="".join)
+def test_perftest_defaults(pair, options):
+    """Twice as many messages as the receiver has room for at first: it takes them as fast
+    as they come."""
+    assert perftest.run(pair, "ib_send_bw", "-c", "UC", *options, timeout=20).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", PERFTEST)
+def test_perftest_all_sizes(pair, tool):
+    result = run_perftest(pair, tool, "-a", "-n", 5, timeout=120)
+    assert result.sizes() == perftest.ALL_SIZES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", PERFTEST)
+def test_perftest_by_ipv6(pair, where, tool):
+    if where == net.Pair.TOGETHER:
+        pytest.skip("one namespace routes its own IPv6 addresses to lo")
+    assert run_perftest(pair, tool, "-n", 200, ipv6=True).rows

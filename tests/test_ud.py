@@ -374,13 +374,37 @@ def test_not_to_connected(pair):
         rc.close()
 
 
+def run_perftest(pair, tool, *options, **how):
+    # No more than the receiver has requests for: what comes too fast is lost.
+    depth = ("-r", 512) if tool == "ib_send_bw" else ()
+    return perftest.run(pair, tool, "-c", "UD", *options, *depth, **how)
+
+
 @pytest.mark.parametrize("tool, options, ipv6", (
     ("ib_send_bw", ("-q", 2), False), ("ib_send_bw", ("-e", "-b"), True),
-    ("ib_send_lat", (), True), ("ib_send_lat", ("-e",), False)))
+    ("ib_send_lat", (), True), ("ib_send_lat", ("-e",), False),
+    slow("ib_send_bw", ("-I", 64, "-s", 64), False),
+    slow("ib_send_lat", ("-I", 64, "-s", 64), True),
+    slow("ib_send_bw", ("--use-srq", "-q", 2), False),
+    slow("ib_send_lat", ("--use-srq",), False)))
 def test_perftest(pair, where, tool, options, ipv6):
     if ipv6 and where == net.Pair.TOGETHER:
         pytest.skip("one namespace routes its own IPv6 addresses to lo")
-    # No more than the receiver has requests for: what comes too fast is lost.
-    depth = ("-r", 512) if tool == "ib_send_bw" else ()
-    assert perftest.run(pair, tool, "-c", "UD", "-n", 200, *options, *depth,
-                        ipv6=ipv6).rows
+    assert run_perftest(pair, tool, "-n", 200, *options, ipv6=ipv6).rows
+
+
+@pytest.mark.slow
+@one_host_too
+@pytest.mark.parametrize("options", ((), ("-b",), ("-q", "4")), ids="".join)
+def test_perftest_defaults(pair, options):
+    """Twice as many messages as the receiver has room for at first: it takes them as fast
+    as they come."""
+    assert perftest.run(pair, "ib_send_bw", "-c", "UD", *options, timeout=20).rows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ("ib_send_bw", "ib_send_lat"))
+def test_perftest_all_sizes(pair, tool):
+    """A datagram is no longer than a packet."""
+    result = run_perftest(pair, tool, "-a", "-n", 50)
+    assert result.sizes() == [size for size in perftest.ALL_SIZES if size <= MTU]
