@@ -15,7 +15,7 @@ import pytest
 
 from lab import net
 from lab.command import TESTS, run
-from lab.marks import slow, slow_but
+from lab.marks import slow
 from lab.programs import pair_up
 from lab.rc import counters
 
@@ -40,10 +40,11 @@ def together(link_type):
 @ucx_works
 @ucx_is_there
 @asks_for_cma
-@pytest.mark.parametrize("size", (slow(8), 100000))
-@pytest.mark.parametrize("test", slow_but(("tag_lat",), (
-    "tag_lat", "tag_bw", "stream_bw", "ucp_am_bw", "ucp_put_bw", "ucp_get")))
-@pytest.mark.parametrize("transport", ("rc", slow("ud")))
+@pytest.mark.slow
+@pytest.mark.parametrize("size", (8, 100000))
+@pytest.mark.parametrize("test", (
+    "tag_lat", "tag_bw", "stream_bw", "ucp_am_bw", "ucp_put_bw", "ucp_get"))
+@pytest.mark.parametrize("transport", ("rc", "ud"))
 def test_ucx(pair, transport, test, size):
     # Where it is built with MPI, it takes itself for a rank.
     alone = ("-P", 0) if " -P " in run("ucx_perftest", "-h", check=False) else ()
