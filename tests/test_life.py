@@ -479,24 +479,31 @@ def test_pages_of_the_sender(pair, swap, debug_kernel, what):
     assert what != "migrated" or moved or debug_kernel
 
 
+def owner_in(group, pair, size):
+    """Who has memory, a process of a control group; where that is; and a peer, which has
+    still to connect."""
+    def owner(child):
+        write_file(f"{group}/cgroup.procs", os.getpid())
+        node = Node(pair.b, memory=Mapping(size))
+        tell(child.said_w, node)
+        node.connect(told(child.go_r))
+        child.say()
+        child.wait_go()
+    child = Child(owner)
+    peer = told(child.said_r)
+    node = Node(pair.a, MIB)
+    tell(child.go_w, node)
+    child.listen()
+    return child, peer, node
+
+
 @pytest.mark.slow
 def test_less_memory_than_the_region(pair, swap):
     """The owner's group may have an eighth of the region: its pages are charged to
     it also when a peer touches them, and go to swap in turn."""
     size, limit = 64 * MIB, 8 * MIB
     with machine.control_group("memory", {"max": limit}) as group:
-        def owner(child):
-            write_file(f"{group}/cgroup.procs", os.getpid())
-            node = Node(pair.b, memory=Mapping(size))
-            tell(child.said_w, node)
-            node.connect(told(child.go_r))
-            child.say()
-            child.wait_go()
-        child = Child(owner)
-        peer = told(child.said_r)
-        node = Node(pair.a, MIB)
-        tell(child.go_w, node)
-        child.listen()
+        child, peer, node = owner_in(group, pair, size)
         node.connect(peer)
         for at in range(0, size, MIB):
             node.memory[0:MIB] = noise(PAGE, at) * (MIB // PAGE)
@@ -519,18 +526,7 @@ def test_no_memory_for_the_owner(pair):
     a worker of ours brings in pages for it. Its peer is told, or hears no more."""
     size, limit = 64 * MIB, 16 * MIB
     with machine.control_group("memory", {"max": limit, "swap.max": 0}) as group:
-        def owner(child):
-            write_file(f"{group}/cgroup.procs", os.getpid())
-            node = Node(pair.b, memory=Mapping(size))
-            tell(child.said_w, node)
-            node.connect(told(child.go_r))
-            child.say()
-            child.wait_go()
-        child = Child(owner)
-        peer = told(child.said_r)
-        node = Node(pair.a, MIB)
-        tell(child.go_w, node)
-        child.listen()
+        child, peer, node = owner_in(group, pair, size)
         node.connect(peer, timeout=12, retries=3)
         status = e.IBV_WC_SUCCESS
         for at in range(0, size, MIB):
