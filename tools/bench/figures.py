@@ -11,6 +11,12 @@ def median(values):
     return statistics.median(there) if there else None
 
 
+def by_key(results):
+    """The figures of a bench.json, as Figures has them."""
+    return {(one["place"], one["workload"], one["unit"], one["player"]): one["figures"]
+            for one in results["results"]}
+
+
 class Figures:
     """By place, workload, unit and player; and the failures."""
 

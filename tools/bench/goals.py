@@ -3,7 +3,7 @@
 
 import collections
 
-from figures import median
+from figures import by_key, median
 
 # `rival` and `rival_workload` are what is divided by, and `most` says whether the
 # result should be at most `want`, or at least: a figure for 6.1 and one for all later,
@@ -60,8 +60,7 @@ class Boot:
     def __init__(self, results):
         self.kernel, self.commit = results["kernel"], results["commit"]
         self.rounds = results["rounds"]
-        self.figures = {(one["place"], one["workload"], one["unit"], one["player"]):
-                        one["figures"] for one in results["results"]}
+        self.figures = by_key(results)
 
     def runs(self, goal):
         """Of us and of the rival: the figures, None for each run that failed."""
