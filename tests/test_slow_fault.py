@@ -19,6 +19,7 @@ from pyverbs.pyverbs_error import PyverbsError
 
 from lab import net, resources, ud, wire
 from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
+from lab.marks import slow_but
 from lab.rc import Node, Two, counters, e, same, tell, told
 from lab.slowfile import SlowFile
 from lab.uverbs import PREFETCH_WRITE, REREG_TRANS, advise, rereg
@@ -376,14 +377,7 @@ def in_time():
     assert time.monotonic() - start < ENDS_WITHIN
 
 
-def slow_named(quick, operations):
-    """Those that are not quick are left out by --quick."""
-    return [pytest.param(one, id=one.__name__,
-                         marks=() if one in quick else pytest.mark.slow)
-            for one in operations]
-
-
-@pytest.mark.parametrize("operate", slow_named((write, own_write), TOLD + NOT_TOLD))
+@pytest.mark.parametrize("operate", slow_but((write, own_write), TOLD + NOT_TOLD))
 def test_queue_pair_is_destroyed(pair, slow, operate):
     with stuck(pair, slow, operate) as (a, b):
         with in_time():
@@ -515,7 +509,7 @@ def test_process_ends(pair, slow_type, how, status):
 @pytest.mark.slow
 @pytest.mark.parametrize("how,status", ((is_killed, -signal.SIGKILL), (exits, 3)),
                          ids=("killed", "exits"))
-@pytest.mark.parametrize("operate", NOT_TOLD + (prefetched,), ids=lambda one: one.__name__)
+@pytest.mark.parametrize("operate", NOT_TOLD + (prefetched,))
 @pytest.mark.parametrize("slow_type", SORTS)
 def test_process_ends_in_its_own_work(pair, slow_type, operate, how, status):
     """Likewise, where it is its own request, or its advice, that waits."""
@@ -549,8 +543,8 @@ def test_datagrams(pair, slow):
         b.memory = Mapping(PAGE)
 
 
-@pytest.mark.parametrize("operate", slow_named((write,), (write, own_write, own_read,
-                                                          prefetched)))
+@pytest.mark.parametrize("operate", slow_but((write,), (write, own_write, own_read,
+                                                        prefetched)))
 @pytest.mark.parametrize("ends", ("link", "module"))
 def test_link_goes(link_type, pair, slow, ends, operate):
     """The link is deleted, the module unloaded, with all objects open."""
