@@ -61,8 +61,7 @@ def test_link_goes_under_load(pair, places, side):
         link_type = end.link.type
         end.link.delete()
         assert copying.poll() is None, "it was over before"
-        end.add_link(link_type)
-        end.link.gid_index(end.ipv4)
+        end.add_link(link_type).gid_index(end.ipv4)
         assert copying.wait(300) == 0
         assert same(original, shared / "copy")
 

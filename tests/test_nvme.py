@@ -90,11 +90,6 @@ def begin_to_write(device, disk, seconds):
     return load
 
 
-def come_back(end, link_type):
-    end.add_link(link_type)
-    end.link.gid_index(end.ipv4)
-
-
 @pytest.mark.slow
 def test_initiators_link_goes_under_load(pair, disk):
     """The link is removed while the disk is written to, which ends the controller (as
@@ -104,7 +99,7 @@ def test_initiators_link_goes_under_load(pair, disk):
         device = target.connect(pair.a.ipv4)
         load = begin_to_write(device, disk, 60)
         pair.a.link.delete()
-        come_back(pair.a, link_type)
+        pair.a.add_link(link_type).gid_index(pair.a.ipv4)
         load.communicate(timeout=180)
         net.wait_for(lambda: not nvme.controllers(), 60, "the controller's end")
         device = target.connect(pair.a.ipv4)
@@ -123,7 +118,7 @@ def test_targets_link_goes_under_load(pair, disk):
         load = begin_to_write(device, disk, 20)
         pair.b.link.delete()
         net.wait_for(lambda: nvme.state(controller) == "connecting", 60, "the loss")
-        come_back(pair.b, link_type)
+        pair.b.add_link(link_type).gid_index(pair.b.ipv4)
         net.wait_for(lambda: nvme.state(controller) == "live", 60, "the way back")
         finish(load)
         finish(fio(device, 16 * MIB))

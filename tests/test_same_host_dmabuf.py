@@ -9,8 +9,8 @@ import pytest
 
 import test_dmabuf
 
-# Tests, and the fixtures they use.
-globals().update({name: thing for name, thing in vars(test_dmabuf).items()
-                  if not name.startswith("_")})
+from lab import again
+
+globals().update(again.all_of(test_dmabuf))
 pytestmark = [pytest.mark.slow, *test_dmabuf.pytestmark]
 ONE_HOST = True

@@ -11,8 +11,8 @@ import pytest
 import test_life
 import test_memory
 
-# Tests, and the fixtures they use.
-globals().update({name: thing for module in (test_life, test_memory)
-                  for name, thing in vars(module).items() if not name.startswith("_")})
+from lab import again
+
+globals().update(again.all_of(test_life, test_memory))
 pytestmark = [pytest.mark.slow, test_memory.pytestmark]
 ONE_HOST = True

@@ -11,8 +11,8 @@ import pytest
 import test_errors
 import test_rc
 
-# Tests, and the fixtures they use.
-globals().update({name: thing for module in (test_errors, test_rc)
-                  for name, thing in vars(module).items() if not name.startswith("_")})
+from lab import again
+
+globals().update(again.all_of(test_errors, test_rc))
 pytestmark = pytest.mark.slow
 ONE_HOST = True

@@ -374,12 +374,6 @@ def test_not_to_connected(pair):
         rc.close()
 
 
-def run_perftest(pair, tool, *options, **how):
-    # No more than the receiver has requests for: what comes too fast is lost.
-    depth = ("-r", 512) if tool == "ib_send_bw" else ()
-    return perftest.run(pair, tool, "-c", "UD", *options, *depth, **how)
-
-
 @pytest.mark.parametrize("tool, options, ipv6", (
     ("ib_send_bw", ("-q", 2), False), ("ib_send_bw", ("-e", "-b"), True),
     ("ib_send_lat", (), True), ("ib_send_lat", ("-e",), False),
@@ -390,7 +384,7 @@ def run_perftest(pair, tool, *options, **how):
 def test_perftest(pair, where, tool, options, ipv6):
     if ipv6 and where == net.Pair.TOGETHER:
         pytest.skip("one namespace routes its own IPv6 addresses to lo")
-    assert run_perftest(pair, tool, "-n", 200, *options, ipv6=ipv6).rows
+    assert perftest.run_unreliable(pair, "UD", tool, "-n", 200, *options, ipv6=ipv6).rows
 
 
 @pytest.mark.slow
@@ -406,5 +400,5 @@ def test_perftest_defaults(pair, options):
 @pytest.mark.parametrize("tool", ("ib_send_bw", "ib_send_lat"))
 def test_perftest_all_sizes(pair, tool):
     """A datagram is no longer than a packet."""
-    result = run_perftest(pair, tool, "-a", "-n", 50)
+    result = perftest.run_unreliable(pair, "UD", tool, "-a", "-n", 50)
     assert result.sizes() == [size for size in perftest.ALL_SIZES if size <= MTU]

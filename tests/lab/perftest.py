@@ -90,9 +90,12 @@ def listening(pid, port):
 
 
 def serves(process, end, tcp_port=None):
-    """Whether a server listens, on a TCP port or by rdma_cm, or has ended already."""
-    if process.poll() is not None or tcp_port and listening(process.pid, tcp_port):
+    """Whether a server listens, on a TCP port or else by rdma_cm, which takes a program to
+    be told; or has ended already."""
+    if process.poll() is not None:
         return True
+    if tcp_port:
+        return listening(process.pid, tcp_port)
     ids = command.run(*end.command(["rdma", "resource", "show", "cm_id"]))
     return any("LISTEN" in line and f"pid {process.pid} " in line
                for line in ids.splitlines())
@@ -138,15 +141,11 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         return [tool, "-F", "-p", port, "-d", end.link.name,
                 "-x", str(end.link.gid_index(address)),
                 *map(str, options)]
-    def ready():
-        # Who listens by rdma_cm is told by a program only, which takes time.
-        if "-R" in options:
-            return serves(server, pair.b)
-        return server.poll() is not None or listening(server.pid, int(port))
+    tcp_port = None if "-R" in options else int(port)
     server = start(pair.b, argv(pair.b, server_ip), user, memlock, cpus[1])
     client = watch = None
     try:
-        wait_for(ready, 15, f"{tool} server")
+        wait_for(lambda: serves(server, pair.b, tcp_port), 15, f"{tool} server")
         met_at = pair.b.ipv6 if "--ipv6-addr" in options else pair.b.ipv4
         client = start(pair.a, argv(pair.a, client_ip) + [met_at], user, memlock, cpus[0])
         if watched:
@@ -171,3 +170,10 @@ def run(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
                      f"{client.returncode} (client), {server.returncode} (server)\n"
                      f"--- client\n{output}{errors}--- server\n{server_output}")
     return Result(output, server.pid, client.pid, watch)
+
+
+def run_unreliable(pair, transport, tool, *options, **how):
+    """Over UC or UD: no more at once than the receiver has requests for, as what comes too
+    fast is lost."""
+    depth = ("-r", 512) if tool == "ib_send_bw" else ()
+    return run(pair, tool, "-c", transport, *options, *depth, **how)
