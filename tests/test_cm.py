@@ -283,13 +283,13 @@ QUICK = ("rping", "udaddy", "rstream")
 
 
 def arguments_of(program):
-    """(the server's, the client's, whether the server stays)"""
+    """(the server's, the client's, what else pair_up() is to know)"""
     if program != "cmtime":
-        return *PROGRAMS[program], False
+        return *PROGRAMS[program], {}
     usage = run("cmtime", "-?", check=False)
     if "controller" in usage:
-        return *CMTIME_PEERS, False
-    return *PROGRAMS[program], "num_threads" not in usage
+        return *CMTIME_PEERS, {"tcp_port": PORT}
+    return *PROGRAMS[program], {"stays": "num_threads" not in usage}
 
 
 # rstream -T a ends so (with POLLHUP) when it is told at once that the last bytes have come
@@ -311,10 +311,10 @@ def with_luck(run_it, tries):
 def test_program(pair, program):
     """rdma_core's own programs."""
     names = {"a": pair.a.ipv4, "a6": pair.a.ipv6, "b": pair.b.ipv4, "b6": pair.b.ipv6}
-    *both, stays = arguments_of(program)
+    *both, how = arguments_of(program)
     server, client = ([str(word).format(**names) for word in argv] for argv in both)
     def run_it():
-        return pair_up(pair, server, client, tcp_port=PORT, stays=stays)
+        return pair_up(pair, server, client, **how)
     with_luck(run_it, tries=5 if program == "rstream-async" else 1)
 
 

@@ -16,9 +16,9 @@ class Failed(Exception):
 def pair_up(pair, server, client, tcp_port=None, timeout=60, client_status=0,
             server_status=0, ready=lambda: False, meanwhile=lambda: None, stays=False):
     """Run server at pair.b and client at pair.a; return what they printed, (client's,
-    server's). The client starts when the server listens, on a TCP port or by rdma_cm, or
-    is otherwise ready; meanwhile() is called while they run. A server that stays waits
-    for other clients until it is stopped."""
+    server's). The client starts when the server listens, on the TCP port or without one by
+    rdma_cm, or is otherwise ready; meanwhile() is called while they run. A server that
+    stays waits for other clients until it is stopped."""
     processes = []
 
     def start(end, argv):
