@@ -9,6 +9,7 @@
 #include "mr.h"
 #include "mw.h"
 #include "opcode.h"
+#include "pressure.h"
 #include "qp.h"
 #include "req.h"
 #include "retry.h"
@@ -151,6 +152,11 @@ static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 		return TX_AWAY;
 	if (ctx->budget-- <= 0)
 		return TX_AGAIN;
+	if ((qp->service & OP_UC) && urxe_pressure_felt(qp)) {
+		if (ctx->yields)
+			urxe_pressure_pause();
+		return TX_AGAIN;
+	}
 	if (would_overtake(qp, batch, wqe)) {
 		/* A worker can wait. */
 		if (!ctx->yields)

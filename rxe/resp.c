@@ -12,6 +12,7 @@
 #include "cnp.h"
 #include "counters.h"
 #include "opcode.h"
+#include "pressure.h"
 #include "qp.h"
 #include "ref.h"
 #include "resp.h"
@@ -428,6 +429,8 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	}
 	if (step == URXE_STEP_DONE)
 		report_gap(qp, ctx);
+	if (qp->service & OP_UC)
+		urxe_pressure_note(qp);
 	/*
 	 * Also when only the turn is over, or a page is missing: it may be what a caller
 	 * waits for to ring, or what a peer would take for lost.

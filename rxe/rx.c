@@ -16,6 +16,7 @@
 #include "link.h"
 #include "mcast.h"
 #include "pkt.h"
+#include "pressure.h"
 #include "qp.h"
 #include "ref.h"
 #include "run.h"
@@ -69,6 +70,8 @@ static bool enqueue(struct urxe_qp *qp, struct sk_buff *skb, bool request,
 		kfree_skb(skb);
 		return false;
 	}
+	if (request && (qp->service & OP_UC))
+		urxe_pressure_note(qp);
 	trace_urxe_rx(qp, request, run.end - run.off);
 	return true;
 }

@@ -11,6 +11,7 @@ and whatever is to end meanwhile ends.
 import contextlib
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -18,9 +19,9 @@ from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
 from lab import net, resources, ud, wire
-from lab.mapping import PAGE, PRIVATE, Child, Mapping, Uffd, noise
+from lab.mapping import MIB, PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.marks import slow_but
-from lab.rc import Node, Two, counters, e, same, tell, told
+from lab.rc import Node, Two, counters, counting, e, same, tell, told
 from lab.slowfile import SlowFile
 from lab.uverbs import PREFETCH_WRITE, REREG_TRANS, advise, rereg
 from lab.verbs import ACCESS, Peer
@@ -295,6 +296,30 @@ def test_what_is_made_is_sent(pair):
                      "the first message")
         slow.answer()
         assert b.statuses(2) == [(0, 0), (1, 0)]
+        b.memory = Mapping(PAGE)
+
+
+def test_a_sender_that_is_told_nothing(pair):
+    """UC has no acknowledgments: a sender on the receiver's host pauses when much of what
+    it has sent waits for the page. None of twice as much as may wait is lost."""
+    lots = 16 * MIB // SIZE
+    slow = UserFault()
+    def answer_late():
+        slow.wait()
+        time.sleep(0.3)
+        slow.answer()
+    answers = threading.Thread(target=answer_late)
+    with contextlib.closing(slow), \
+            Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}, depth=lots,
+                service=e.IBV_QPT_UC) as (a, b), counting(pair.b.link, drop_backlog=0):
+        for _ in range(lots):
+            b.post_receive(0, SIZE)
+        answers.start()
+        for _ in range(lots):
+            a.post(e.IBV_WR_SEND, 0, SIZE)
+        answers.join()
+        for _ in range(lots):
+            b.poll_receive()
         b.memory = Mapping(PAGE)
 
 

@@ -360,7 +360,7 @@ def test_perftest(pair, tool, options):
 
 @pytest.mark.slow
 @one_host_too
-@pytest.mark.parametrize("options", ((), ("-q", "4")), ids="".join)
+@pytest.mark.parametrize("options", ((), ("-b",), ("-q", "4")), ids="".join)
 def test_perftest_defaults(pair, options):
     """Twice as many messages as the receiver has room for at first: it takes them as fast
     as they come."""
