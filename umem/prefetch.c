@@ -14,33 +14,38 @@
 
 /*
  * Store what is there, where the kernel sees a page: device memory is not to be touched.
- * See resident.c for what it takes to be noted as writable.
+ * See resident.c for what it takes to be noted as writable. The fault before need not have
+ * made it so: a NUMA hint, or a marker of userfaultfd's, is all that one fault sees to.
  */
-static int touch_page(unsigned long addr)
+static int touch_page(unsigned long addr, struct umem_visit *visit)
 {
 	struct page *page;
 
-	if (get_user_pages_fast_only(addr, 1, FOLL_WRITE, &page) != 1)
+	if (get_user_pages_fast_only(addr, 1, 0, &page) != 1) {
+		visit->stale = true;
 		return 0;
+	}
 	put_page(page);
 	return umem_touch(addr);
 }
 
 /* Return: bytes that could not be had. */
-static size_t make_writable(unsigned long addr, size_t len)
+static size_t make_writable(unsigned long addr, size_t len,
+			    struct umem_visit *visit)
 {
 	const unsigned long end = addr + len;
 
 	if (fault_in_safe_writeable((const char __user *)addr, len))
 		return len;
 	for (; addr < end; addr = ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE)
-		if (touch_page(addr))
+		if (touch_page(addr, visit))
 			return end - addr;
 	return 0;
 }
 
 /* No kind of fetching changes a byte. Return: bytes that could not be had. */
-static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how)
+static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how,
+		       struct umem_visit *visit)
 {
 	const char __user *user = (const char __user *)addr;
 
@@ -48,7 +53,7 @@ static size_t fault_in(unsigned long addr, size_t len, enum umem_fetch how)
 	case UMEM_FETCH_READ:
 		return fault_in_readable(user, len);
 	case UMEM_FETCH_WRITE:
-		return make_writable(addr, len);
+		return make_writable(addr, len, visit);
 	case UMEM_FETCH_PRESENT:
 		break;
 	}
@@ -64,7 +69,7 @@ static long fetch_chunk(struct umem *umem, size_t off, size_t len,
 	unsigned long noted;
 
 	umem_visit_begin(umem, &visit);
-	if (fault_in(umem->addr + off, len, how))
+	if (fault_in(umem->addr + off, len, how, &visit))
 		return -EFAULT;
 	noted = umem_visit_end(umem, &visit, off, len, dir);
 	return how == UMEM_FETCH_PRESENT ? noted : umem_pages(umem, off, len);

@@ -106,7 +106,8 @@ void umem_atomic_page(struct page *page, unsigned int off,
  * struct umem_visit - one access, or prefetch, to be noted
  * @resident: where to; NULL for not at all
  * @seq: invalidations after this one make the notes void
- * @stale: a store may go by a translation that is no more, and leave no trace
+ * @stale: not every page need have been stored to, or a store may have gone by a
+ *	   translation that is no more, and left no trace
  */
 struct umem_visit {
 	struct umem_resident	*resident;
