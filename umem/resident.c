@@ -171,13 +171,14 @@ static const struct mmu_interval_notifier_ops notifier_ops = {
 	.invalidate	= invalidate,
 };
 
+/* Hints: in a control group that is full nobody is to be killed to make room for them. */
 static struct note *alloc_notes(unsigned int n)
 {
 	struct note *notes = NULL;
 
 	if (atomic_long_add_return(n, &all_notes) <= ALL_NOTES)
 		notes = kvcalloc(n, sizeof(*notes),
-				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+				 GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_NORETRY);
 	if (!notes)
 		atomic_long_sub(n, &all_notes);
 	return notes;
@@ -208,12 +209,12 @@ static void grow(struct umem_resident *r)
 	if (!may_grow(size))
 		return;
 	new = alloc_notes(size * GROWTH);
-	if (!new)
-		return;
 
 	write_lock_bh(&r->lock);
+	/* Else there is no room: tried again when one has driven out another again. */
+	r->crowded = false;
 	old = new;
-	if (r->size == size) {
+	if (new && r->size == size) {
 		old = r->notes;
 		r->notes = new;
 		r->size *= GROWTH;
@@ -221,7 +222,6 @@ static void grow(struct umem_resident *r)
 		for (i = 0; i < size; i++)
 			if (old[i].page)
 				insert(r, old[i].vpn, old[i].page);
-		r->crowded = false;
 	}
 	write_unlock_bh(&r->lock);
 	free_notes(old, old == new ? size * GROWTH : size);
