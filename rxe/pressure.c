@@ -10,60 +10,90 @@
 
 #define PLACE_BITS	8
 
-/* What is left of this waits for the receiver until it is over. */
+/* With more than that there is pressure, with less there is none any more. */
 #define PRESSURE_BYTES	(URXE_INBOX_LIMIT / 2)
 #define RELIEF_BYTES	(URXE_INBOX_LIMIT / 4)
 
-/* For as long as nothing is heard of the receiver. */
-#define PRESSURE_TICKS	2
+/* How long it is felt when nothing more is heard; and when there is no relief. */
+#define PRESSURE_TICKS	2UL
+#define PATIENCE_TICKS	((unsigned long)HZ)
+
 #define PAUSE_US	100
 
-/* When there was pressure; 0: it is over. Two ends write one word of it each. */
-static unsigned long places[1 << PLACE_BITS];
+/**
+ * struct place - a receiver that can't keep up
+ * @who: it is; 0: nobody
+ * @since: when that began, jiffies
+ * @heard: when it was heard of last
+ *
+ * Read and written without a lock: what does not fit together is worth a pause, or one
+ * that is missed.
+ */
+struct place {
+	u32		who;
+	unsigned long	since;
+	unsigned long	heard;
+};
 
-static unsigned long *place4(__be32 addr, u32 qpn)
+static struct place places[1 << PLACE_BITS];
+
+static u32 receiver4(__be32 addr, u32 qpn)
 {
-	return &places[jhash_2words((__force u32)addr, qpn, 0) >>
-		       (32 - PLACE_BITS)];
+	return jhash_2words((__force u32)addr, qpn, 0) ?: 1;
 }
 
-static unsigned long *place6(const struct in6_addr *addr, u32 qpn)
+static u32 receiver6(const struct in6_addr *addr, u32 qpn)
 {
-	return &places[__ipv6_addr_jhash(addr, qpn) >> (32 - PLACE_BITS)];
+	return __ipv6_addr_jhash(addr, qpn) ?: 1;
 }
 
-static unsigned long *own_place(const struct urxe_qp *qp)
+static u32 own_end(const struct urxe_qp *qp)
 {
 	const struct urxe_av *av = &qp->path.av;
 
-	return av->family == AF_INET ? place4(av->s4, qp->ibqp.qp_num) :
-				       place6(&av->s6, qp->ibqp.qp_num);
+	return av->family == AF_INET ? receiver4(av->s4, qp->ibqp.qp_num) :
+				       receiver6(&av->s6, qp->ibqp.qp_num);
 }
 
-static unsigned long *peers_place(const struct urxe_qp *qp)
+static u32 far_end(const struct urxe_qp *qp)
 {
 	const struct urxe_av *av = &qp->path.av;
 
-	return av->family == AF_INET ? place4(av->d4, qp->attr.dest_qp_num) :
-				       place6(&av->d6, qp->attr.dest_qp_num);
+	return av->family == AF_INET ? receiver4(av->d4, qp->attr.dest_qp_num) :
+				       receiver6(&av->d6, qp->attr.dest_qp_num);
+}
+
+static struct place *place_of(u32 who)
+{
+	return &places[who >> (32 - PLACE_BITS)];
 }
 
 void urxe_pressure_note(const struct urxe_qp *qp)
 {
 	int waiting = atomic_read(&qp->resp.inbox.bytes);
-	unsigned long *place = own_place(qp);
+	u32 who = own_end(qp);
+	struct place *place = place_of(who);
+	bool known = READ_ONCE(place->who) == who;
 
-	if (waiting > PRESSURE_BYTES)
-		WRITE_ONCE(*place, jiffies | 1);
-	else if (waiting < RELIEF_BYTES && READ_ONCE(*place))
-		WRITE_ONCE(*place, 0);
+	if (waiting > PRESSURE_BYTES) {
+		WRITE_ONCE(place->heard, jiffies);
+		if (known)
+			return;
+		WRITE_ONCE(place->since, jiffies);
+		WRITE_ONCE(place->who, who);
+	} else if (known && waiting < RELIEF_BYTES) {
+		WRITE_ONCE(place->who, 0);
+	}
 }
 
 bool urxe_pressure_felt(const struct urxe_qp *qp)
 {
-	unsigned long since = READ_ONCE(*peers_place(qp));
+	u32 who = far_end(qp);
+	const struct place *place = place_of(who);
 
-	return since && time_before(jiffies, since + 1 + PRESSURE_TICKS);
+	return READ_ONCE(place->who) == who &&
+	       time_before_eq(jiffies, READ_ONCE(place->heard) + PRESSURE_TICKS) &&
+	       time_before(jiffies, READ_ONCE(place->since) + PATIENCE_TICKS);
 }
 
 void urxe_pressure_pause(void)

@@ -5,8 +5,8 @@
  * Nothing is acknowledged over UC, and what a sender's skbs are charged to it ends
  * where the network stack takes them in (ip_rcv() orphans them): what waits for the
  * receiver would grow until it is dropped. Both ends know the receiver's address and QP
- * number, so that is where they meet, in a small table of all of the host's. Two who share
- * a place by chance share no more than a pause.
+ * number, so that is where they meet, in a small table of all of the host's. If two
+ * receivers have the same place in it, the one that came last has it.
  */
 #ifndef URXE_PRESSURE_H
 #define URXE_PRESSURE_H
@@ -17,16 +17,16 @@ struct urxe_qp;
  * urxe_pressure_note - say how much waits for a UC receiver
  * @qp: the receiver
  *
- * With half of what may wait there is pressure for some milliseconds, or until it is down
- * to a quarter. A receiver that does not get on at all, and that much more comes for
- * nevertheless, is one that is dropped for, as over any wire. Any context.
+ * With half of what may wait there is pressure: until it is down to a quarter, or nothing
+ * has been heard for some milliseconds, or for a second. A receiver that has not got on
+ * until then, or that somebody else keeps busy, is dropped for as over any wire. Any context.
  */
 void urxe_pressure_note(const struct urxe_qp *qp);
 
 /**
  * urxe_pressure_felt - should a UC sender pause?
  * @qp: the sender
- * Any context. Return: false for a peer on another host, if nothing shares its place.
+ * Any context. Return: false for a peer on another host.
  */
 bool urxe_pressure_felt(const struct urxe_qp *qp);
 
