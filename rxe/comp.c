@@ -432,7 +432,24 @@ static bool keep(struct urxe_qp *qp, struct sk_buff *skb, u32 psn)
 	       urxe_inbox_keep(&qp->req.inbox, skb, psn);
 }
 
-/* All packets of one skb; 0, -EAGAIN, or CAME_EARLY when it is kept. */
+/* What came early has its turn when all before it is answered, or needs no answer. */
+static struct sk_buff *next_skb(struct urxe_qp *qp)
+{
+	struct sk_buff *early = urxe_inbox_early(&qp->req.inbox);
+	u32 psn;
+
+	if (early && qp_state(qp) != IB_QPS_ERR) {
+		psn = urxe_run(early)->psn;
+		if (psn_diff(psn, qp->req.una_psn) <= 0 || advance(qp, psn))
+			return early;
+	}
+	return urxe_inbox_first(&qp->req.inbox);
+}
+
+/*
+ * The packets of one skb, as long as it has its turn: the first may close a gap in the
+ * middle of it. Return: 0 when it is done with; -EAGAIN; CAME_EARLY when it stays.
+ */
 static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 			struct urxe_ctx *ctx)
 {
@@ -443,7 +460,8 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		urxe_count(qp->dev, URXE_CNT_DROP_WRONG_PEER);
 		return 0;
 	}
-	while (qp_state(qp) != IB_QPS_ERR && urxe_run_peek(qp, skb, &pkt)) {
+	while (qp_state(qp) != IB_QPS_ERR && next_skb(qp) == skb &&
+	       urxe_run_peek(qp, skb, &pkt)) {
 		ctx->budget--;
 		/* Notifications are not notified of. */
 		if (!(pkt.traits & OP_CNP))
@@ -457,21 +475,7 @@ static int complete_skb(struct urxe_qp *qp, struct sk_buff *skb,
 		}
 		urxe_run_next(skb);
 	}
-	return 0;
-}
-
-/* What came early has its turn when all before it is answered, or needs no answer. */
-static struct sk_buff *next_skb(struct urxe_qp *qp)
-{
-	struct sk_buff *early = urxe_inbox_early(&qp->req.inbox);
-	u32 psn;
-
-	if (early && qp_state(qp) != IB_QPS_ERR) {
-		psn = urxe_run(early)->psn;
-		if (psn_diff(psn, qp->req.una_psn) <= 0 || advance(qp, psn))
-			return early;
-	}
-	return urxe_inbox_first(&qp->req.inbox);
+	return qp_state(qp) != IB_QPS_ERR && urxe_run_left(skb) ? CAME_EARLY : 0;
 }
 
 /* What is kept waits for an answer; let there be one that is asked for. */

@@ -369,6 +369,7 @@ static void report_gap(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		fail_soft(qp, ctx, FAIL_SEQ);
 }
 
+/* Its packets, as long as it has its turn: the first may close a gap in the middle of it. */
 static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 				  struct urxe_ctx *ctx)
 {
@@ -383,7 +384,8 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 	if (qp->service & OP_RC)
 		urxe_cnp_check(qp, skb, ctx);
 	while (step == URXE_STEP_DONE && !qp->resp.read.active &&
-	       qp_state(qp) != IB_QPS_ERR && urxe_run_peek(qp, skb, &pkt)) {
+	       qp_state(qp) != IB_QPS_ERR && next_skb(&qp->resp) == skb &&
+	       urxe_run_peek(qp, skb, &pkt)) {
 		check_comm_est(qp);
 		urxe_doorbell_heard(&qp->doorbell);
 		ctx->budget--;
@@ -405,11 +407,6 @@ static enum urxe_step respond_skb(struct urxe_qp *qp, struct sk_buff *skb,
 	return step;
 }
 
-static bool run_left(struct sk_buff *skb)
-{
-	return urxe_run(skb)->off < urxe_run(skb)->end;
-}
-
 static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 {
 	struct urxe_inbox *inbox = &qp->resp.inbox;
@@ -422,7 +419,7 @@ static enum urxe_step respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 		step = respond_skb(qp, skb, ctx);
 		if (step == URXE_STEP_SLEEP)
 			break;
-		if (!run_left(skb) && urxe_inbox_done(inbox, skb))
+		if (!urxe_run_left(skb) && urxe_inbox_done(inbox, skb))
 			qp->resp.resumed = true;
 		if (step == URXE_STEP_DONE && urxe_ctx_spent(ctx))
 			step = URXE_STEP_AGAIN;

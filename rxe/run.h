@@ -63,6 +63,11 @@ static inline struct urxe_run *urxe_run(struct sk_buff *skb)
 bool urxe_run_peek(struct urxe_qp *qp, struct sk_buff *skb,
 		   struct urxe_pkt *pkt);
 
+static inline bool urxe_run_left(struct sk_buff *skb)
+{
+	return urxe_run(skb)->off < urxe_run(skb)->end;
+}
+
 /* The packet that urxe_run_peek() gave is done with. */
 static inline void urxe_run_next(struct sk_buff *skb)
 {
