@@ -27,12 +27,14 @@ static void seek(struct urxe_qp *qp, u32 psn)
 {
 	struct urxe_req *req = &qp->req;
 	struct urxe_sq *sq = &qp->sq;
+	/* A slot is read after the index that says it is filled. */
+	const u32 head = smp_load_acquire(&sq->head);
 	u32 i;
 
 	req->send_psn = psn;
 	req->rd_atomic = 0;
 	req->since_ack = 0;
-	for (i = sq->una; i != sq->head; i++) {
+	for (i = sq->una; i != head; i++) {
 		const struct urxe_wqe *wqe = sq_slot(sq, i);
 
 		if (wqe->done)
