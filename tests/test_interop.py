@@ -15,6 +15,8 @@ import test_data
 import test_mcast
 import test_netem
 import test_programs
+import test_uc
+import test_ud
 
 from lab import net, perftest
 from lab.marks import slow, slow_but
@@ -100,6 +102,27 @@ def test_unreliable(view, tool, options, ipv6):
     assert perftest.run(view, tool, *options, "-n", 100, ipv6=ipv6).rows
 
 
+@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
+@pytest.mark.parametrize("mtu", (1024, slow(256)))
+def test_bytes_without_acknowledgment(view, mtu, ipv6):
+    """Over UC."""
+    test_uc.test_sizes(view, mtu, ipv6)
+
+
+@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
+def test_bytes_of_datagrams(view, ipv6):
+    test_ud.test_datagrams(view, ipv6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool, options", (
+    ("ib_write_bw", ("-b", "-q", 3, "-s", 3000)), ("ib_send_bw", ("-b", "-e", "-r", 256)),
+    ("ib_send_bw", ("--use-srq", "-q", 2, "-r", 256, "-s", 8192)),
+    ("ib_write_lat", ("-I", 64, "-s", 64)), ("ib_send_lat", ("-e",))))
+def test_other_ways_unreliable(view, tool, options):
+    assert perftest.run(view, tool, "-c", "UC", *options, "-n", 100).rows
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tool, options", (
     ("ib_read_bw", ("-e",)), ("ib_send_lat", ("-e",)), ("ib_send_bw", ("-b", "-e")),
@@ -120,14 +143,33 @@ def test_pingpong(view, program, options, ipv6):
 
 
 @pytest.mark.slow
-def test_qperf(view):
-    test_programs.test_qperf(view, test_programs.QPERF_TESTS)
+@pytest.mark.parametrize("tests", test_programs.QPERF, ids=test_programs.QPERF_IDS)
+def test_qperf(view, tests):
+    test_programs.test_qperf(view, tests)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("test", test_programs.QPERF_BY_LID)
+def test_qperf_by_lid(view, test):
+    """Nor with rdma_rxe."""
+    test_programs.test_qperf_by_lid(view, test)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tool, options", test_cm.CONNECTED)
 def test_perftest_by_cm(view, tool, options):
     test_cm.test_perftest(view, tool, options)
+
+
+@pytest.mark.parametrize("family", ("ipv4", slow("ipv6"), slow("link-local")))
+def test_private_data(view, family):
+    test_cm.test_connection(view, family)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", ((), ("-u",)), ids=("tcp", "udp"))
+def test_refused(view, options):
+    test_cm.test_refused(view, options)
 
 
 @pytest.mark.parametrize("program", slow_but(("rping", "udaddy"), test_cm.PROGRAMS))

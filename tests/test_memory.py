@@ -22,7 +22,7 @@ from lab.mapping import (ANON, MADV_HUGEPAGE, MAP_GROWSDOWN, MAP_HUGETLB, MIB, P
                          PRIVATE, PROT_READ, SHARED, Child, Mapping,
                          libc, noise, read_file, write_file)
 from lab.marks import slow_but
-from lab.rc import Node, Two, e, same
+from lab.rc import Node, Two, counters, e, same, tell, told
 from lab.verbs import ACCESS
 
 SIZE = 40 * PAGE
@@ -248,6 +248,55 @@ def atomics(a, b, there):
     b.poll()
     assert there.peek(16, 8) == (3).to_bytes(8, "little")
     assert a.memory[8:16] == (4).to_bytes(8, "little")
+
+
+# --- of another process ----------------------------------------------------------
+
+# Of which there are no pages that could be noted: the kernel has none, or does not own them.
+NEVER_IN_PLACE = ("secret", "device", "dax")
+
+
+def owner(pair, sort):
+    """A process that has the mapping, and a queue pair. When told to go it looks what is
+    there, and in the file as it is on the disk."""
+    def live(child):
+        node = Node(pair.b, memory=sort.mapping)
+        tell(child.said_w, node)
+        node.connect(told(child.go_r))
+        child.say()
+        child.wait_go()
+        if sort.file is not None:
+            os.fsync(sort.file)
+            os.posix_fadvise(sort.file, 0, 0, os.POSIX_FADV_DONTNEED)
+            assert same(sort.in_file(SIZE), noise(SIZE, ROUNDS))
+        assert same(sort.mapping.peek(0, SIZE), noise(SIZE, ROUNDS))
+        node.close()
+    return Child(live)
+
+
+ROUNDS = 4
+
+
+def test_owner_touches_nothing(pair, sort, request):
+    """The first to need a page is a peer's WRITE: it is made then, and what follows finds
+    it while its owner is elsewhere."""
+    child = owner(pair, sort)
+    there = told(child.said_r)
+    with contextlib.closing(Node(pair.a, 2 * SIZE)) as node:
+        tell(child.go_w, node)
+        child.listen()
+        node.connect(there)
+        for number in range(1, ROUNDS + 1):
+            before = counters(pair.b.link)["in_place"]
+            node.memory[0:SIZE] = noise(SIZE, number)
+            node.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, there)
+            node.post(e.IBV_WR_RDMA_READ, SIZE, SIZE, there)
+            node.poll(2)
+            assert same(node.memory[SIZE:2 * SIZE], noise(SIZE, number))
+        if request.node.callspec.params["sort"] not in NEVER_IN_PLACE:
+            assert counters(pair.b.link)["in_place"] > before
+        child.go()
+        assert child.end() == 0
 
 
 # --- shared with others ----------------------------------------------------------

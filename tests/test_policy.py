@@ -61,6 +61,27 @@ def test_nonsense_is_refused(pair):
 
 
 @pytest.mark.pins
+def test_each_link_has_its_own(pair):
+    policy_file(pair.a.link).write_text("pinned", encoding="ascii")
+    try:
+        with Connection(pair, SIZE) as (a, b):
+            assert (shown(a)[0], shown(b)[0]) == ("pinned", "unpinned")
+    finally:
+        policy_file(pair.a.link).write_text("unpinned", encoding="ascii")
+
+
+def test_whose_choice_it_is(pair):
+    """Everybody may look; the administrator decides."""
+    file = policy_file(pair.a.link)
+    look = subprocess.run(as_user(["cat", str(file)]), capture_output=True, text=True,
+                          check=False)
+    assert (look.returncode, look.stdout) == (0, "unpinned\n")
+    choose = subprocess.run(as_user(["sh", "-c", f"echo pinned >{file}"]), check=False)
+    assert choose.returncode
+    assert file.read_text(encoding="ascii") == "unpinned\n"
+
+
+@pytest.mark.pins
 def test_pinned_while_registered(pinning):
     before = pinned_kb()
     with Connection(pinning, SIZE) as (a, b):

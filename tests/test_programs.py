@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 from lab import suite
-from lab.marks import slow
+from lab.marks import slow, slow_but
 from lab.programs import pair_up
 
 PINGPONG_PORT = 18515
@@ -20,6 +20,9 @@ QPERF_PORT = 19765
 QPERF_TESTS = ("rc_bw", "rc_bi_bw", "rc_lat", "rc_rdma_read_bw", "rc_rdma_read_lat",
                "rc_rdma_write_bw", "rc_rdma_write_lat", "rc_rdma_write_poll_lat",
                "rc_compare_swap_mr", "rc_fetch_add_mr")
+QPERF = QPERF_TESTS, ("ver_rc_compare_swap", "ver_rc_fetch_add")
+QPERF_IDS = "rc", "ver"
+QPERF_BY_LID = ("uc_bw", "uc_lat", "uc_rdma_write_bw", "ud_bw", "ud_lat")
 
 
 @pytest.mark.parametrize("ipv6", (False, slow(True)),
@@ -71,12 +74,20 @@ def test_first_gid(pair):
     assert "iters in" in client
 
 
-@pytest.mark.parametrize("tests", (
-    slow(QPERF_TESTS), ("ver_rc_compare_swap", "ver_rc_fetch_add")), ids=("rc", "ver"))
+@pytest.mark.parametrize("tests", slow_but(QPERF[1:], QPERF), ids=QPERF_IDS)
 def test_qperf(pair, tests):
-    """By rdma_cm. Those for UC and UD know a peer by its LID only, and RoCE has none."""
+    """By rdma_cm."""
     client, _ = pair_up(pair, ["qperf"],
                         ["qperf", pair.b.ipv4, "-cm1", "-t", 1, *tests, "quit"],
                         tcp_port=QPERF_PORT)
     for test in tests:
         assert f"{test}:" in client
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("test", QPERF_BY_LID)
+def test_qperf_by_lid(pair, test):
+    """Those for UC and UD know a peer by its LID only, and RoCE has none. They are told."""
+    client, _ = pair_up(pair, ["qperf"], ["qperf", pair.b.ipv4, "-cm1", "-t", 1, test],
+                        tcp_port=QPERF_PORT, client_status=1, stays=True)
+    assert "failed to" in client and "Invalid argument" in client

@@ -50,6 +50,9 @@ REASONS_OF_FILE = {"test_tag_matching": [re.compile(r"Extended CQ is not support
 # What the kernel's rdma_rxe passes, by rdma-core's version: of 6.1, 6.12 and 7.2.
 PASSED_BY_RXE = {44: 86, 56: 102, 65: 135}
 
+# {(kind of bench, file): the tests that passed}
+PASSED = {}
+
 FILES = [name for name in suite.files() if not VENDORS.match(name)]
 
 
@@ -101,12 +104,6 @@ def bench(request, link_type):
         yield made
 
 
-@pytest.fixture(scope="module")
-def passed():
-    """{(kind of bench, file): tests that passed}."""
-    return {}
-
-
 def known_reasons(bench, file):
     return (REASONS + REASONS_OF_FILE.get(file, []) +
             [reason for version, kind, reason in REASONS_BEFORE
@@ -115,12 +112,13 @@ def known_reasons(bench, file):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
-def test_file(bench, passed, file):
+def test_file(bench, file):
     """One file of the suite, in a process of its own."""
     outcomes = suite.run(file, *bench.options(), timeout=900)
     known = known_reasons(bench, file)
     assert outcomes
-    passed[bench.kind, file] = sum(outcome == "passed" for outcome, _ in outcomes.values())
+    PASSED[bench.kind, file] = {test for test, (outcome, _) in outcomes.items()
+                                if outcome == "passed"}
     for test, (outcome, why) in outcomes.items():
         print(test, outcome, why)
     wrong = [f"{test} {outcome}: {why}" for test, (outcome, why) in outcomes.items()
@@ -130,11 +128,11 @@ def test_file(bench, passed, file):
 
 
 @pytest.mark.slow
-def test_as_many_as_rdma_rxe(bench, passed):
+def test_as_many_as_rdma_rxe(bench):
     """What is skipped here for good reasons is no more than what is skipped there."""
-    if any((bench.kind, file) not in passed for file in FILES):
+    if any((bench.kind, file) not in PASSED for file in FILES):
         pytest.skip("not all files have been run")
-    count = sum(passed[bench.kind, file] for file in FILES)
+    count = sum(len(PASSED[bench.kind, file]) for file in FILES)
     print(f"{count} passed")
     assert count >= max(least for version, least in PASSED_BY_RXE.items()
                         if version <= suite.version())

@@ -228,10 +228,7 @@ def test_atomic_write(pair):
     if not hasattr(e, "IBV_QP_EX_WITH_ATOMIC_WRITE"):
         pytest.skip("libibverbs does not know it")
     with Two(pair, size=8192, connect=False) as (a, b):
-        try:
-            extend(a, e.IBV_QP_EX_WITH_ATOMIC_WRITE)
-        except PyverbsRDMAError as refused:
-            pytest.skip(f"librxe does not offer it: {refused}")
+        extend(a, e.IBV_QP_EX_WITH_ATOMIC_WRITE)
         a.connect(b.identity())
         b.connect(a.identity())
         peer = b.identity()
@@ -244,6 +241,13 @@ def test_atomic_write(pair):
             done, = a.poll()
             assert (done.wr_id, done.opcode) == (7, e.IBV_WC_ATOMIC_WRITE)
             assert same(b.memory[56:80], b"\x55" * 8 + value + b"\x55" * 8)
+        # And on a page that nobody has touched.
+        a.qp.wr_start()
+        a.qp.wr_id, a.qp.wr_flags = 8, e.IBV_SEND_SIGNALED
+        a.qp.wr_atomic_write(peer.rkey, peer.address + 4096, b"faultily")
+        a.qp.wr_complete()
+        a.poll()
+        assert same(b.memory[4096:4112], b"faultily" + bytes(8))
 
 
 # --- many at once ----------------------------------------------------------

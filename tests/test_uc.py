@@ -17,6 +17,7 @@ from pyverbs.pyverbs_error import PyverbsError, PyverbsRDMAError
 from pyverbs.qp import QPAttr
 
 from lab import machine, net, perftest, wire
+from lab.mapping import PAGE, Mapping
 from lab.marks import one_host_too, slow
 from lab.rc import GUARD, SENDS, TWO_SIDED, Two, counters, e, same
 from lab.verbs import MTUS
@@ -275,6 +276,29 @@ def test_refused_in_silence(pair, case):
         a.post(SEND, 0, 50)
         assert b.poll_receive()[0].byte_len == 50
         b.nothing(0)
+
+
+@one_host_too
+def test_memory_is_gone(pair):
+    """What the receiver has unmapped since: a WRITE there is dropped in silence, and
+    all goes on; a receive request of its own is a fault of its own."""
+    there = Mapping(SIZE)
+    with two(pair, mtu=MTU, a={"size": SIZE}, b={"memory": there}) as (a, b):
+        there.unmap(0, PAGE)
+        before = counters(b.end.link)["drop_refused"]
+        a.post(WRITE, 0, 100, b.identity(), 0)
+        a.poll()
+        net.wait_for(lambda: counters(b.end.link)["drop_refused"] == before + 1, 5, "the drop")
+        a.memory[0:100] = b"x" * 100
+        move(a, b, WRITE_IMM, 0, PAGE, 100)
+        assert same(there.peek(PAGE, 100), b"x" * 100)
+        b.post_receive(0, 100, wr_id=5)
+        a.post(SEND, 0, 100)
+        a.poll()
+        assert [(one.wr_id, one.status) for one in b.poll_receive(check=False)] == [
+            (5, e.IBV_WC_LOC_PROT_ERR)]
+        assert (a.state(), b.state()) == (e.IBV_QPS_RTS, e.IBV_QPS_ERR)
+        b.memory = Mapping(PAGE)
 
 
 @one_host_too

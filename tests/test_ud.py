@@ -21,6 +21,7 @@ from pyverbs.pyverbs_error import PyverbsRDMAError
 from pyverbs.qp import QP, QPAttr, QPEx, QPInitAttrEx
 
 from lab import net, perftest, wire
+from lab.mapping import PAGE, Mapping
 from lab.marks import one_host_too, slow
 from lab.rc import GUARD, Node, counters, counting, e, same
 from lab.ud import GRH, OWN_QKEY, QKEY, Mailbox, Two, check_grh
@@ -232,6 +233,24 @@ def test_handles(pair):
         bad = b.identity()._replace(gid=ipaddress.IPv6Address(pair.b.ipv6).exploded)
         with pytest.raises(PyverbsRDMAError):
             AH(a.pd, attr=a.way_to(bad))
+
+
+@one_host_too
+def test_memory_is_gone(pair):
+    """A receive request's, unmapped since: its fault, and the end of that queue pair; the
+    sender does not learn of it."""
+    there = Mapping(SIZE)
+    with Two(pair, a={"size": SIZE}, b={"memory": there}) as (a, b):
+        there.unmap(0, PAGE)
+        b.post_receive(PAGE, GRH + 100, wr_id=4)
+        b.post_receive(0, GRH + 100, wr_id=5)
+        for _ in range(2):
+            a.send(b.identity(), 0, 100)
+        a.poll(2)
+        assert [(one.wr_id, one.status) for one in b.poll_receive(2, check=False)] == [
+            (4, e.IBV_WC_SUCCESS), (5, e.IBV_WC_LOC_PROT_ERR)]
+        assert (a.state(), b.state()) == (e.IBV_QPS_RTS, e.IBV_QPS_ERR)
+        b.memory = Mapping(PAGE)
 
 
 @one_host_too
