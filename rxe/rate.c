@@ -11,6 +11,9 @@
 /* After a loss some packets still make a batch; congestion may want fewer. */
 #define LOSS_MIN	16U
 #define CONGESTION_MIN	4U
+/* One part in so many, or so many, are few. */
+#define FEW_OF		16
+#define FEW		8U
 #define GROWTH		16	/* packets acknowledged for one more */
 #define ALPHA_ONE	1024
 #define ALPHA_GAIN	16	/* one part in so many is news */
@@ -45,6 +48,12 @@ void urxe_rate_acked(struct urxe_rate *rate, __u32 packets)
 void urxe_rate_lost(struct urxe_rate *rate)
 {
 	rate->window = max(rate->window / 2, min(rate->window, LOSS_MIN));
+}
+
+void urxe_rate_recovered(struct urxe_rate *rate, __u32 packets)
+{
+	if (packets > max(rate->window / FEW_OF, FEW))
+		urxe_rate_lost(rate);
 }
 
 void urxe_rate_congested(struct urxe_rate *rate)

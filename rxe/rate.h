@@ -37,6 +37,13 @@ void urxe_rate_acked(struct urxe_rate *rate, __u32 packets);
 void urxe_rate_lost(struct urxe_rate *rate);
 
 /*
+ * So many packets had to be sent again until all that was on the wire had arrived. Some few
+ * of many are the wire's loss, to which it is no answer to send less; more of them
+ * overran something.
+ */
+void urxe_rate_recovered(struct urxe_rate *rate, __u32 packets);
+
+/*
  * A congestion notification: less by a part that depends on how often they come, and
  * once a round, as DCQCN (Zhu et al., SIGCOMM 2015) has it.
  */

@@ -43,11 +43,13 @@ enum urxe_sq_event {
  * @recovering: all before @recover_psn is gone through again, a burst at a time; see
  *		urxe_req_recover()
  * @burst: packets in this burst, at most
+ * @burst_psn: the first of these
  * @burst_stop: the PSN behind these
  * @burst_end: the PSN behind those that were sent
  * @burst_begun: when it was sent first; jiffies
  * @burst_ticks: after how long without an answer it is sent anew; learned
  * @bursts_left: how often it is, before the peer gets all the time that it is given
+ * @resent: packets since we began to recover, but for what was lost once more
  * @after_rnr: nothing but a receiver that was not ready is what we recover from
  * @probe: after a time-out: one packet, and wait; see urxe_req_progress()
  * @closer: with @probe: the second one, behind what the first one has found
@@ -72,10 +74,12 @@ struct urxe_req {
 	int			cpu;
 	u32			recover_psn;
 	u32			burst;
+	u32			burst_psn;
 	u32			burst_stop;
 	u32			burst_end;
 	unsigned long		burst_begun;
 	unsigned long		burst_ticks;
+	u32			resent;
 	u32			probe_end;
 	u32			alive_psn;
 	struct urxe_rate	rate;

@@ -145,6 +145,7 @@ static void begin_burst(struct urxe_qp *qp, u32 packets)
 	if (req->send_psn != req->una_psn)
 		seek(qp, req->una_psn);
 	req->burst = min(gap ? min(packets, gap) : packets, URXE_WINDOW_MAX);
+	req->burst_psn = req->una_psn;
 	req->burst_stop = psn_add(req->una_psn, req->burst);
 	/* Not before one has been sent. */
 	req->burst_end = psn_add(req->una_psn, 1);
@@ -164,6 +165,7 @@ static void recover(struct urxe_qp *qp, u32 packets, bool after_rnr)
 	if (!req->recovering)
 		return;
 	req->recover_psn = req->max_psn;
+	req->resent = 0;
 	req->burst_ticks = max(req->burst_ticks, BURST_TICKS);
 	begin_burst(qp, packets);
 	urxe_req_set_deadline(qp);
@@ -172,6 +174,15 @@ static void recover(struct urxe_qp *qp, u32 packets, bool after_rnr)
 void urxe_req_recover(struct urxe_qp *qp)
 {
 	recover(qp, 1, false);
+}
+
+static void recovered(struct urxe_qp *qp)
+{
+	struct urxe_req *req = &qp->req;
+
+	req->recovering = false;
+	if (!req->after_rnr)
+		urxe_rate_recovered(&req->rate, req->resent);
 }
 
 void urxe_req_recover_on(struct urxe_qp *qp)
@@ -184,8 +195,9 @@ void urxe_req_recover_on(struct urxe_qp *qp)
 		return;
 	req->burst_ticks = max3(req->burst_ticks / 2, BURST_TICKS,
 				2 * (jiffies - req->burst_begun));
+	req->resent += psn_dist(req->burst_end, req->burst_psn);
 	if (over)
-		req->recovering = false;
+		recovered(qp);
 	else
 		begin_burst(qp, beyond ? 1 : req->burst * BURST_GROWTH);
 	urxe_req_set_deadline(qp);
@@ -293,8 +305,9 @@ void urxe_req_retry(struct urxe_qp *qp, enum urxe_counter cause)
 		return;
 	}
 	req->retries--;
-	/* Once for all that was on the wire. */
-	if (!req->recovering)
+	/* Once for all that was on the wire, unless recovered() tells. */
+	if (!req->recovering && (cause == URXE_CNT_RETRY_TIMEOUT ||
+				 !urxe_req_may_recover(qp)))
 		urxe_rate_lost(&req->rate);
 	urxe_req_rewind(qp);
 }

@@ -273,6 +273,24 @@ static void test_recovery(void)
 	CHECK(rate.window > URXE_WINDOW_MAX * 9 / 10, "%u", rate.window);
 }
 
+/* Some few lost of many change nothing; many do; and of few, few are many. */
+static void test_few_lost(void)
+{
+	struct urxe_rate rate;
+	uint32_t before;
+
+	urxe_rate_init(&rate);
+	urxe_rate_recovered(&rate, URXE_WINDOW_MAX / 20);
+	CHECK(rate.window == URXE_WINDOW_MAX, "%u", rate.window);
+	while (rate.window > 32) {
+		before = rate.window;
+		urxe_rate_recovered(&rate, before / 8 + 4);
+		CHECK(rate.window == before / 2, "%u of %u", rate.window, before);
+	}
+	urxe_rate_recovered(&rate, 4);
+	CHECK(rate.window == 32, "%u", rate.window);
+}
+
 /* Whatever happens, something may be sent. */
 static void test_worst(void)
 {
@@ -332,6 +350,7 @@ int main(void)
 	test_crc();
 	test_congestion();
 	test_recovery();
+	test_few_lost();
 	test_worst();
 	test_waits();
 	test_codes();
