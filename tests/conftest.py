@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from lab import machine, net, resources
+from lab import machine, net, resources, skips
 from lab.klog import KernelLog
 from lab.mapping import Child
 from lab.marks import slow
@@ -93,9 +93,15 @@ def counters_of_all():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """What has failed says why packets were dropped, if any were."""
+    """What has failed says why packets were dropped, if any were. What is skipped for no
+    good reason has failed."""
     report = (yield).get_result()
-    if report.failed and item.config.getoption("--link-type") == "urxe":
+    if item.config.getoption("--link-type") != "urxe":
+        return
+    if report.skipped and not skips.is_known(report.longrepr[2]):
+        report.outcome = "failed"
+        report.longrepr = f"{report.longrepr[2]}; see lab/skips.py"
+    if report.failed:
         report.sections.append(("counters of all links", counters_of_all()))
 
 
@@ -137,7 +143,7 @@ def link_type(request):
 @pytest.fixture(scope="session")
 def debug_kernel():
     """Whether this kernel checks itself and is slow because of it."""
-    return os.uname().release.endswith("-debug")
+    return machine.DEBUG
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from lab.net import wait_for
 CGROUPS = "/sys/fs/cgroup"
 # Its version, to be compared: (6, 12).
 KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
+# Whether it checks itself, and is slow because of it.
+DEBUG = os.uname().release.endswith("-debug")
 
 
 def memory():
