@@ -12,6 +12,7 @@ import pytest
 
 from lab import wire
 from lab.byhand import MTU, Answers, Line
+from lab.machine import KERNEL
 from lab.rc import counting, e, same
 
 SEND, READ = e.IBV_WR_SEND, e.IBV_WR_RDMA_READ
@@ -19,6 +20,8 @@ SIGNALED = e.IBV_SEND_SIGNALED
 ACK, NAK = 0x1f, 0x60
 # The time-out is far away.
 PATIENT = {"timeout": 20}
+
+NEEDS_BATCHES = pytest.mark.skipif(KERNEL < (6, 2), reason="there no program sends a batch")
 
 
 def acked(psn):
@@ -66,6 +69,17 @@ def test_next_gap_is_reported_again(pair):
         assert line.ask(line.write(1, 0, b"one")) == acked(1)
         assert line.ask(line.write(3, 0, b"three")) == nakked(2)
         assert line.ask(line.write(2, 0, b"two")) == acked(3)
+
+
+@NEEDS_BATCHES
+def test_gap_is_closed_within_a_batch(pair):
+    """What comes next in it is from behind what had been kept: no more is missing."""
+    with Line(pair) as line, counting(pair.b.link, tx_seq_nak=1, rx_early=1):
+        assert line.ask(line.write(1, 0, b"one.")) == nakked(0)
+        line.injector.send_run([line.write(0, 0, b"zero"), line.write(2, 4, b"two.")])
+        assert [(answer.opcode, answer.psn, answer.roce[12])
+                for answer in line.injector.heard(2, 1)] == acked(2)
+        assert same(line.b.memory[0:8], b"one.two.")
 
 
 @pytest.mark.parametrize("ask", ("read", "atomic"))
@@ -280,12 +294,17 @@ class Read:
         line.a.post(READ, 0, len(self.data), line.b.identity())
         line.injector.heard(2, 1)
 
+    def part(self, nth):
+        return self.data[nth * MTU:(nth + 1) * MTU]
+
+    def middle(self, nth):
+        return wire.bth(MIDDLE, self.line.a.qp.qp_num, 100 + nth) + self.part(nth)
+
     def answer(self, nth, opcode):
-        more = self.data[nth * MTU:(nth + 1) * MTU]
-        if opcode == wire.READ_MIDDLE:
-            self.line.injector.send(wire.bth(opcode, self.line.a.qp.qp_num, 100 + nth) + more)
+        if opcode == MIDDLE:
+            self.line.injector.send(self.middle(nth))
         else:
-            self.line.say(100 + nth, opcode=opcode, more=more)
+            self.line.say(100 + nth, opcode=opcode, more=self.part(nth))
 
     def asked_again(self, nth, packets):
         """For so many packets, from the nth on."""
@@ -334,6 +353,21 @@ def test_gaps_of_a_read(pair):
         read.asked_again(5, 2)
         read.answer(5, FIRST)
         read.answer(6, LAST)
+        read.is_done()
+
+
+@NEEDS_BATCHES
+def test_gap_of_a_read_is_closed_within_a_batch(pair):
+    """Late, before the peer has heard that it is asked for again; and what is next in the
+    batch is from behind what had been kept."""
+    with Answers(pair, **PATIENT) as line, counting(pair.a.link, retry_implied_nak=1):
+        read = Read(line, 6)
+        read.answer(0, FIRST)
+        read.answer(2, MIDDLE)
+        read.asked_again(1, 1)
+        line.injector.send_run([read.middle(1), read.middle(3)])
+        read.answer(4, MIDDLE)
+        read.answer(5, LAST)
         read.is_done()
 
 

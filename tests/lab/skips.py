@@ -25,10 +25,12 @@ REASONS = [re.compile(reason) for reason, here in (
     (r"rdma_rxe of 6.1 registers again", OLD),
     (r"libibverbs does not know it", OLD),
     (r"this perftest connects over IPv4 only", OLD),
+    (r"scapy before 2.6 computes it for IPv4 only", OLD),
     (r"this UCX is built without verbs", NEW),
     # Of the kernel.
     (r"this kernel has no (udmabuf|heap)", OLD),
     (r"there a cpuset does not tell", OLD),
+    (r"there no program sends a batch", OLD),
     (r"this kernel moved no page", True),
 ) if here]
 
