@@ -254,6 +254,7 @@ def atomics(a, b, there):
 
 # Of which there are no pages that could be noted: the kernel has none, or does not own them.
 NEVER_IN_PLACE = ("secret", "device", "dax")
+ROUNDS = 4
 
 
 def owner(pair, sort):
@@ -272,9 +273,6 @@ def owner(pair, sort):
         assert same(sort.mapping.peek(0, SIZE), noise(SIZE, ROUNDS))
         node.close()
     return Child(live)
-
-
-ROUNDS = 4
 
 
 def test_owner_touches_nothing(pair, sort, request):

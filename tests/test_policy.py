@@ -62,12 +62,12 @@ def test_nonsense_is_refused(pair):
 
 @pytest.mark.pins
 def test_each_link_has_its_own(pair):
-    policy_file(pair.a.link).write_text("pinned", encoding="ascii")
+    pair.a.link.set_memory_policy("pinned")
     try:
         with Connection(pair, SIZE) as (a, b):
             assert (shown(a)[0], shown(b)[0]) == ("pinned", "unpinned")
     finally:
-        policy_file(pair.a.link).write_text("unpinned", encoding="ascii")
+        pair.a.link.set_memory_policy("unpinned")
 
 
 def test_whose_choice_it_is(pair):

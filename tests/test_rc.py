@@ -232,21 +232,19 @@ def test_atomic_write(pair):
         a.connect(b.identity())
         b.connect(a.identity())
         peer = b.identity()
-        for value in (b"12345678", b"\0" * 8, b"\xff" * 8):
-            b.memory[56:80] = b"\x55" * 24
+        def write(offset, value):
             a.qp.wr_start()
             a.qp.wr_id, a.qp.wr_flags = 7, e.IBV_SEND_SIGNALED
-            a.qp.wr_atomic_write(peer.rkey, peer.address + 64, value)
+            a.qp.wr_atomic_write(peer.rkey, peer.address + offset, value)
             a.qp.wr_complete()
             done, = a.poll()
             assert (done.wr_id, done.opcode) == (7, e.IBV_WC_ATOMIC_WRITE)
+        for value in (b"12345678", b"\0" * 8, b"\xff" * 8):
+            b.memory[56:80] = b"\x55" * 24
+            write(64, value)
             assert same(b.memory[56:80], b"\x55" * 8 + value + b"\x55" * 8)
         # And on a page that nobody has touched.
-        a.qp.wr_start()
-        a.qp.wr_id, a.qp.wr_flags = 8, e.IBV_SEND_SIGNALED
-        a.qp.wr_atomic_write(peer.rkey, peer.address + 4096, b"faultily")
-        a.qp.wr_complete()
-        a.poll()
+        write(4096, b"faultily")
         assert same(b.memory[4096:4112], b"faultily" + bytes(8))
 
 

@@ -61,6 +61,10 @@ class Line(ByHand):
         """What the answers say: (opcode, PSN, syndrome)."""
         self.injector.heard(0.02)
         self.injector.send(roce, **options)
+        return self.answers(seconds, answers)
+
+    def answers(self, seconds=2, answers=1):
+        """What they say, as ask() has it."""
         return [(packet.opcode, packet.psn, packet.roce[12])
                 for packet in self.injector.heard(seconds, answers)]
 

@@ -38,6 +38,11 @@ def version():
                            "rdma-core").split(".")[0])
 
 
+def passed(outcomes):
+    """The tests that did, of what run() returns."""
+    return {test for test, (outcome, _) in outcomes.items() if outcome == "passed"}
+
+
 def unpack(directory):
     for source in glob.glob(f"{SHIPPED}/*"):
         name = os.path.basename(source)

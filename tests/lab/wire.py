@@ -138,18 +138,22 @@ def bth(opcode, qpn, psn, pad=0, ack=True, pkey=0xffff, flags=0x40):
     return struct.pack("!BBHII", opcode, flags | pad << 4, pkey, qpn, psn | ack << 31)
 
 
-def make(source, target, roce, sport=0xc123, ident=7, flags=0x4000, good=True):
-    """A whole IPv4 packet around what goes from the BTH to before the ICRC."""
-    length = 8 + len(roce) + 4
+def headers(source, target, length, sport=0xc123, ident=7, flags=0x4000):
+    """The IPv4 and the UDP header of so many bytes behind the former."""
     ip = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + length, ident, flags, 64,
                                17, 0, ipaddress.IPv4Address(source).packed,
                                ipaddress.IPv4Address(target).packed))
-    udp = struct.pack("!4H", sport, PORT, length, 0)
-    end = icrc(ip, udp, roce)
     ip[10:12] = struct.pack("!H", checksum(bytes(ip)))
+    return bytes(ip), struct.pack("!4H", sport, PORT, length, 0)
+
+
+def make(source, target, roce, good=True, **options):
+    """A whole IPv4 packet around what goes from the BTH to before the ICRC."""
+    ip, udp = headers(source, target, 8 + len(roce) + 4, **options)
+    end = icrc(ip, udp, roce)
     if not good:
         end = bytes([end[0] ^ 1]) + end[1:]
-    return bytes(ip) + udp + roce + end
+    return ip + udp + roce + end
 
 
 class Injector:
@@ -177,18 +181,14 @@ class Injector:
     def send_run(self, roces):
         """Packets of one size as one frame that segmentation has yet to cut, which is how
         a batch comes through a veth. Linux takes such from a program from 6.2 on."""
-        packets = [make(self.source.ipv4, self.target.ipv4, roce, ident=number)
-                   for number, roce in enumerate(roces)]
-        size, = {len(packet) - 28 for packet in packets}
-        ip, udp = bytearray(packets[0][:20]), bytearray(packets[0][20:28])
-        ip[2:4], udp[4:6] = (struct.pack("!H", size * len(packets) + header)
-                             for header in (28, 8))
-        ip[10:12] = bytes(2)
-        ip[10:12] = struct.pack("!H", checksum(bytes(ip)))
+        ends = self.source.ipv4, self.target.ipv4
+        parts = [make(*ends, roce, ident=number)[28:] for number, roce in enumerate(roces)]
+        size, = set(map(len, parts))
+        head = b"".join(headers(*ends, 8 + size * len(parts), ident=0))
         # struct virtio_net_hdr: a checksum is to be made; UDP is to be cut; bytes of headers,
         # and of a packet; where the checksum begins, and where in there it goes.
         frame = struct.pack("<BB4H", 1, 5, 14 + 28, size, 14 + 20, 6) + self.header + \
-            bytes(ip + udp) + b"".join(packet[28:] for packet in packets)
+            head + b"".join(parts)
         with in_namespace(self.source.netns, lambda: socket.socket(
                 socket.AF_PACKET, socket.SOCK_RAW)) as batches:
             batches.setsockopt(263, 15, 1)    # SOL_PACKET, PACKET_VNET_HDR
