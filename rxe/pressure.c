@@ -37,30 +37,21 @@ struct place {
 
 static struct place places[1 << PLACE_BITS];
 
-static u32 receiver4(__be32 addr, u32 qpn)
+/* @addr: one of the two that @av has, of either family */
+static u32 receiver(const struct urxe_av *av, const void *addr, u32 qpn)
 {
-	return jhash_2words((__force u32)addr, qpn, 0) ?: 1;
-}
-
-static u32 receiver6(const struct in6_addr *addr, u32 qpn)
-{
-	return __ipv6_addr_jhash(addr, qpn) ?: 1;
+	return jhash(addr, av->family == AF_INET ? sizeof(av->s4) :
+						   sizeof(av->s6), qpn) ?: 1;
 }
 
 static u32 own_end(const struct urxe_qp *qp)
 {
-	const struct urxe_av *av = &qp->path.av;
-
-	return av->family == AF_INET ? receiver4(av->s4, qp->ibqp.qp_num) :
-				       receiver6(&av->s6, qp->ibqp.qp_num);
+	return receiver(&qp->path.av, &qp->path.av.s6, qp->ibqp.qp_num);
 }
 
 static u32 far_end(const struct urxe_qp *qp)
 {
-	const struct urxe_av *av = &qp->path.av;
-
-	return av->family == AF_INET ? receiver4(av->d4, qp->attr.dest_qp_num) :
-				       receiver6(&av->d6, qp->attr.dest_qp_num);
+	return receiver(&qp->path.av, &qp->path.av.d6, qp->attr.dest_qp_num);
 }
 
 static struct place *place_of(u32 who)
