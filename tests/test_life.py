@@ -407,6 +407,13 @@ def scramble():
     write_file("/proc/sys/vm/nr_hugepages", before)
 
 
+def migrate(mapping, page):
+    """The same, and one page for certain where the kernel can declare it bad."""
+    scramble()
+    with contextlib.suppress(OSError):
+        mapping.advise(MADV_SOFT_OFFLINE, page * PAGE, PAGE)
+
+
 def frames_of(mapping):
     return [mapping.frame(at) for at in range(0, mapping.size, PAGE)]
 
@@ -419,9 +426,7 @@ def test_migrated(pair, debug_kernel):
     with traffic(pair, there) as running:
         for turn in range(2):
             frames = frames_of(there)
-            scramble()
-            with contextlib.suppress(OSError):
-                there.advise(MADV_SOFT_OFFLINE, turn * PAGE, PAGE)
+            migrate(there, turn)
             moved += frames != frames_of(there)
             running.more(1)
         assert same(running.last_bytes(), there.peek())
@@ -457,7 +462,7 @@ def test_swapped_out(pair, swap):
 AT_THE_SENDER = {
     "swapped out": lambda there: (write_file("/proc/sys/vm/compact_memory", 1),
                                   there.advise(MADV_PAGEOUT)),
-    "migrated": lambda there: scramble(),
+    "migrated": lambda there: migrate(there, 0),
     "overwritten by a child": lambda there: in_child(lambda: there.poke(bytes(2 * SIZE))),
 }
 
