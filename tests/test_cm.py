@@ -32,6 +32,7 @@ def pair(link_type, where):
     if where == net.Pair.TOGETHER:
         pytest.skip("rdma_cm looks for a route, and finds it on lo")
     with net.Pair(link_type, where) as made:
+        made.introduce()
         yield made
 
 
@@ -71,6 +72,18 @@ def test_connection(pair, family):
     assert "RDMA_CM_EVENT_CONNECT_REQUEST 0 may-I?" in server
     assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
     assert "RDMA_CM_EVENT_DISCONNECTED" in client and "RDMA_CM_EVENT_DISCONNECTED" in server
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ("ipv4", "ipv6"))
+def test_stranger(link_type, family):
+    """To a neighbour that has to be looked for. Over veth its answer is there before the
+    kernel's rdma_cm begins to wait for one, so it waits for as long as the program lets
+    it, whatever the driver; and looks again."""
+    with net.Pair(link_type) as pair:
+        _, target = addresses(pair, family)
+        client, _ = connect(pair, target, target)
+        assert "RDMA_CM_EVENT_ESTABLISHED 0 welcome" in client
 
 
 @pytest.mark.parametrize("family, wildcard", (("ipv4", "0.0.0.0"), ("ipv6", "::")))

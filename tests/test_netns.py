@@ -42,6 +42,7 @@ def devices(netns):
 @pytest.fixture
 def pair(exclusive, link_type):
     with net.Pair(link_type) as made:
+        made.introduce()
         yield made
         for end in made.ends:
             run(*end.command(["rdma", "link", "delete", end.link.name]))
