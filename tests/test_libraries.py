@@ -15,7 +15,7 @@ import pytest
 
 from lab import net
 from lab.command import TESTS, run
-from lab.marks import slow
+from lab.marks import slow, slow_but
 from lab.programs import pair_up
 from lab.rc import counters
 
@@ -77,7 +77,7 @@ JOBS = {"rc": "messages", "ud": "one-sided"}
 @ucx_is_there
 @asks_for_cma
 @pytest.mark.parametrize("ranks", (2, slow(5)))
-@pytest.mark.parametrize("transport", JOBS)
+@pytest.mark.parametrize("transport", slow_but(("rc",), JOBS))
 def test_mpi(together, transport, ranks):
     """Messages, collective operations and one-sided access between processes, which
     compare the bytes."""

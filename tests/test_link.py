@@ -21,7 +21,7 @@ from lab import kinds, net, uverbs
 from lab.command import run
 from lab.machine import KERNEL
 from lab.mapping import noise, read_file, write_file
-from lab.marks import slow
+from lab.marks import slow, slow_but
 from lab.rc import counters, same
 from lab.verbs import Connection, e
 
@@ -99,7 +99,7 @@ def device(kind, netns=None):
         run(*ip_cmd.split(), "link", "delete", lower, check=False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(("veth", "vlan", "bond", "tun"), KINDS))
 @pytest.mark.parametrize("own", (False, slow(True)), ids=("first", "netns"))
 def test_kinds(kind, own, netns):
     netns = netns if own else None
@@ -537,6 +537,7 @@ def test_rdma_rxe_unloaded():
         net.Link("urxe", dev).delete()
 
 
+@pytest.mark.slow
 def test_churn():
     with device("veth") as (dev, _):
         for _ in range(20):

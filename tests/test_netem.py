@@ -14,6 +14,7 @@ import pytest
 
 from lab import wire
 from lab.command import run
+from lab.marks import slow
 from lab.rc import counters
 from lab.verbs import Connection, e
 
@@ -138,7 +139,7 @@ def losing(pair, percent):
             run(*words, "delete table inet hole")
 
 
-@pytest.mark.parametrize("cut", (False, True), ids=("batches", "packets"))
+@pytest.mark.parametrize("cut", (slow(False), True), ids=("batches", "packets"))
 @pytest.mark.parametrize("opcode", (e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_READ),
                          ids=("write", "read"))
 def test_only_what_is_lost(pair, opcode, cut):

@@ -84,7 +84,8 @@ def test_inline(pair):
             assert same(b.memory[1000:1000 + length], a.memory[0:length])
 
 
-@pytest.mark.parametrize("ipv6", (False, slow(True)), ids=("ipv4", "ipv6"))
+@pytest.mark.slow
+@pytest.mark.parametrize("ipv6", (False, True), ids=("ipv4", "ipv6"))
 def test_packets(pair, tmp_path, ipv6):
     """On the wire: UC's opcodes, numbers in a row, right ICRCs, and nobody who asks
     for an acknowledgment or gives one."""
