@@ -29,6 +29,8 @@ REASONS = [re.compile(reason) for reason, here in (
     (r"this UCX is built without verbs", NEW),
     # Of the kernel.
     (r"this kernel has no (udmabuf|heap)", OLD),
+    (r"this kernel has no SMC", NEW),
+    (r"ib_srp of 7.2 crashes when it logs out", NEW),
     (r"there a cpuset does not tell", OLD),
     (r"there no program sends a batch", OLD),
     (r"this kernel moved no page", True),
