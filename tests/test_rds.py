@@ -8,7 +8,6 @@
 
 import ctypes
 import socket
-import struct
 
 import pytest
 
@@ -34,16 +33,10 @@ def no_object_left():
     """Instead of the one for all: a connection between hosts stays for the next socket."""
 
 
-def address(end):
-    """A struct sockaddr_in: Python knows no addresses of this family."""
-    return struct.pack("=H", socket.AF_INET) + struct.pack("!H", PORT) + \
-        socket.inet_aton(end.ipv4) + bytes(8)
-
-
 class Box(socket.socket):
     def __init__(self, end):
         super().__init__(AF_RDS, socket.SOCK_SEQPACKET, 0)
-        self.address = address(end)
+        self.address = end.sockaddr(PORT)
         check(libc.bind(self.fileno(), self.address, 16))
 
     def send_to(self, other, data):

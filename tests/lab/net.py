@@ -7,6 +7,8 @@ import ipaddress
 import itertools
 import json
 import os
+import socket
+import struct
 import time
 
 from lab.command import run
@@ -150,6 +152,11 @@ class End:
 
     def ip(self, *argv):
         return run("ip", *(["-n", self.netns] if self.netns else []), *argv)
+
+    def sockaddr(self, port):
+        """A struct sockaddr_in, for families of sockets that Python has no addresses for."""
+        return struct.pack("=H", socket.AF_INET) + struct.pack("!H", port) + \
+            socket.inet_aton(self.ipv4) + bytes(8)
 
     def bring_up(self, mtu):
         commands = ["link set lo up", f"addr add {self.ipv4}/24 dev {self.netdev}"]
