@@ -10,12 +10,14 @@
 #	make bench		urxe against rdma_rxe and TCP
 #	make kernels		the CRC's and the copy's loops, on this very processor
 #	make cost		what registering memory costs, by size
+#	make profile		the kernel's instructions for a message, by function
 #	make selftest		the test machine's own tests
 #
-#	KERNEL=6.1|6.12|sid|debug	one kernel instead of all (demo, cost: 6.1)
+#	KERNEL=6.1|6.12|sid|debug	one kernel instead of all (demo, cost, profile: 6.1)
 #	TESTS=expression		only the tests whose name matches
 #	QUICK=1				leave out what takes long
 #	SCALING=1			bench: by queue pairs and processors
+#	TOOL=ib_write_bw SIZE=65536	profile: another message than ib_write_lat's 8 bytes
 #	ROUNDS=n			bench: so many instead of its own number
 #	TIME=seconds			limit for each virtual machine
 
@@ -65,7 +67,10 @@ kernels:
 cost:
 	tools/cost/cost $(or $(KERNEL),6.1)
 
+profile:
+	tools/profile/profile $(or $(KERNEL),6.1) $(or $(TOOL),ib_write_lat) $(or $(SIZE),8)
+
 selftest:
 	tools/vm/selftest
 
-.PHONY: modules install uninstall clean lint demo check bench kernels cost selftest
+.PHONY: modules install uninstall clean lint demo check bench kernels cost profile selftest
