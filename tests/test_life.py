@@ -27,7 +27,7 @@ from lab.mapping import (ANON, MADV_COLLAPSE, MADV_DONTNEED, MADV_FREE, MADV_HUG
                          noise, read_file, write_file)
 from lab.marks import slow, slow_but
 from lab.net import wait_for
-from lab.rc import Node, Two, counters, e, same, tell, told
+from lab.rc import Node, Two, counters, e, meet_child, meet_parent, same
 from lab.verbs import Peer
 
 SIZE = 64 * PAGE
@@ -490,16 +490,11 @@ def owner_in(group, pair, size):
     def owner(child):
         write_file(f"{group}/cgroup.procs", os.getpid())
         node = Node(pair.b, memory=Mapping(size))
-        tell(child.said_w, node)
-        node.connect(told(child.go_r))
-        child.say()
+        meet_parent(child, node)
         child.wait_go()
     child = Child(owner)
-    peer = told(child.said_r)
     node = Node(pair.a, MIB)
-    tell(child.go_w, node)
-    child.listen()
-    return child, peer, node
+    return child, meet_child(child, node), node
 
 
 @pytest.mark.slow
@@ -553,7 +548,10 @@ class Elsewhere:
     def __init__(self, pair, act):
         self.pair, self.act = pair, act
         self.child = Child(self.live)
-        self.peer = told(self.child.said_r)
+
+    def meet(self, node):
+        self.peer = meet_child(self.child, node)
+        node.connect(self.peer)
 
     def identity(self):
         return self.peer
@@ -561,9 +559,7 @@ class Elsewhere:
     def live(self, child):
         there = Mapping(SIZE)
         node = Node(self.pair.b, memory=there)
-        tell(child.said_w, node)
-        node.connect(told(child.go_r))
-        child.say()
+        meet_parent(child, node)
         while os.read(child.go_r, 1) == b"x":
             self.act(there)
             child.say()
@@ -593,9 +589,7 @@ def test_owner_is_another_process(pair, what):
     """Whose packets arrive while its page tables are not at hand."""
     owner = Elsewhere(pair, ELSEWHERE[what])
     with contextlib.closing(Node(pair.a, 2 * SIZE)) as node:
-        tell(owner.child.go_w, node)
-        owner.child.listen()
-        node.connect(owner.peer)
+        owner.meet(node)
         running = Traffic(node, owner, zeroes=what != "forks")
         running.start()
         for _ in range(10):

@@ -22,7 +22,7 @@ from lab.mapping import (ANON, MADV_HUGEPAGE, MAP_GROWSDOWN, MAP_HUGETLB, MIB, P
                          PRIVATE, PROT_READ, SHARED, Child, Mapping,
                          libc, noise, read_file, write_file)
 from lab.marks import slow_but
-from lab.rc import Node, Two, counters, e, same, tell, told
+from lab.rc import Node, Two, counters, e, meet_child, meet_parent, same
 from lab.verbs import ACCESS
 
 SIZE = 40 * PAGE
@@ -262,9 +262,7 @@ def owner(pair, sort):
     there, and in the file as it is on the disk."""
     def live(child):
         node = Node(pair.b, memory=sort.mapping)
-        tell(child.said_w, node)
-        node.connect(told(child.go_r))
-        child.say()
+        meet_parent(child, node)
         child.wait_go()
         if sort.file is not None:
             os.fsync(sort.file)
@@ -279,10 +277,8 @@ def test_owner_touches_nothing(pair, sort, request):
     """The first to need a page is a peer's WRITE: it is made then, and what follows finds
     it while its owner is elsewhere."""
     child = owner(pair, sort)
-    there = told(child.said_r)
     with contextlib.closing(Node(pair.a, 2 * SIZE)) as node:
-        tell(child.go_w, node)
-        child.listen()
+        there = meet_child(child, node)
         node.connect(there)
         for number in range(1, ROUNDS + 1):
             before = counters(pair.b.link)["in_place"]

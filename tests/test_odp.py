@@ -27,7 +27,7 @@ from lab.expect import fails
 from lab.mapping import (MAP_NORESERVE, ANON, GIB, MADV_DONTNEED, PAGE, PROT_READ, SHARED,
                          Child, Mapping, Uffd, noise)
 from lab.net import wait_for
-from lab.rc import Node, Two, counters, e, same, tell, told
+from lab.rc import Node, Two, counters, e, meet_child, meet_parent, same
 from lab.uverbs import PREFETCH, PREFETCH_NO_FAULT, PREFETCH_WRITE
 from lab.verbs import ACCESS
 
@@ -169,8 +169,7 @@ def test_no_capability_without_its_transport(pair):
 def test_explicit_region(pair, policy):
     """More memory than the machine has, under either policy: who asks for paging on
     demand gets it."""
-    pair.b.link.set_memory_policy(policy)
-    try:
+    with pair.b.link.memory_policy(policy):
         there = Mapping(64 * GIB, flags=ANON | MAP_NORESERVE)
         with Two(pair, a={"size": SIZE}, b={"access": ON_DEMAND, "memory": there}) as (a, b):
             a.memory[0:SIZE] = noise(SIZE)
@@ -179,8 +178,6 @@ def test_explicit_region(pair, policy):
                 a.poll()
                 assert same(there.peek(offset, SIZE), a.memory[0:SIZE])
             assert memory(os.getpid())["VmPin"] == 0
-    finally:
-        pair.b.link.set_memory_policy("unpinned")
 
 
 def test_implicit_region(two):
@@ -333,16 +330,11 @@ class Reader:
     def __init__(self, pair, b, wanted):
         self.pair, self.wanted = pair, wanted
         self.child = Child(self.live)
-        b.connect(told(self.child.said_r))
-        tell(self.child.go_w, b)
-        self.child.listen()
+        b.connect(meet_child(self.child, b))
 
     def live(self, child):
         with contextlib.closing(Node(self.pair.a, SIZE)) as a:
-            tell(child.said_w, a)
-            there = told(child.go_r)
-            a.connect(there)
-            child.say()
+            there = meet_parent(child, a)
             for page, want in self.wanted:
                 child.wait_go()
                 a.post(e.IBV_WR_RDMA_READ, 0, PAGE, there, page * PAGE)
@@ -390,14 +382,11 @@ def test_memory_never_written(pair):
 @pytest.mark.pins
 def test_prefetch_of_pinned_memory(pair):
     """Is all there already: nothing comes, and nothing is counted."""
-    pair.b.link.set_memory_policy("pinned")
-    try:
+    with pair.b.link.memory_policy("pinned"):
         with Two(pair, a={"size": SIZE}, b={"memory": Mapping(SIZE)}) as (_, b):
             for advice in (PREFETCH, PREFETCH_WRITE, PREFETCH_NO_FAULT):
                 advise(b, advice)
             assert statistics(b)["page_prefetch"] == 0
-    finally:
-        pair.b.link.set_memory_policy("unpinned")
 
 
 def test_prefetch_of_an_implicit_region(two):

@@ -43,11 +43,8 @@ def shown(side):
 
 @pytest.fixture
 def pinning(pair):
-    for end in (pair.a, pair.b):
-        policy_file(end.link).write_text("pinned", encoding="ascii")
-    yield pair
-    for end in (pair.a, pair.b):
-        policy_file(end.link).write_text("unpinned", encoding="ascii")
+    with pair.a.link.memory_policy("pinned"), pair.b.link.memory_policy("pinned"):
+        yield pair
 
 
 def test_default(pair):
@@ -62,12 +59,8 @@ def test_nonsense_is_refused(pair):
 
 @pytest.mark.pins
 def test_each_link_has_its_own(pair):
-    pair.a.link.set_memory_policy("pinned")
-    try:
-        with Connection(pair, SIZE) as (a, b):
-            assert (shown(a)[0], shown(b)[0]) == ("pinned", "unpinned")
-    finally:
-        pair.a.link.set_memory_policy("unpinned")
+    with pair.a.link.memory_policy("pinned"), Connection(pair, SIZE) as (a, b):
+        assert (shown(a)[0], shown(b)[0]) == ("pinned", "unpinned")
 
 
 def test_whose_choice_it_is(pair):
@@ -110,13 +103,10 @@ def test_from_now_on(pair):
     """What has been registered before the choice stays as it is."""
     with Connection(pair, SIZE) as (a, _):
         before = pinned_kb()
-        pair.a.link.set_memory_policy("pinned")
-        try:
+        with pair.a.link.memory_policy("pinned"):
             assert shown(a) == ("unpinned", 0)
             with a.register():
                 assert pinned_kb() - before >= SIZE // 1024
-        finally:
-            pair.a.link.set_memory_policy("unpinned")
         assert pinned_kb() == before
 
 

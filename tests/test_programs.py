@@ -25,6 +25,15 @@ QPERF_IDS = "rc", "ver"
 QPERF_BY_LID = ("uc_bw", "uc_lat", "uc_rdma_write_bw", "ud_bw", "ud_lat")
 
 
+def pingpong(pair, program, indices, *options):
+    """Both ends, each with one of the indices of GIDs; what they said."""
+    a, b = ([program, "-d", end.link.name, "-g", index, *options]
+            for end, index in zip(pair.ends, indices))
+    said = pair_up(pair, b, [*a, pair.b.ipv4], tcp_port=PINGPONG_PORT)
+    assert all("iters in" in words for words in said)
+    return said
+
+
 @pytest.mark.parametrize("ipv6", (False, slow(True)),
                          ids=("ipv4", "ipv6"))
 @pytest.mark.parametrize("program, options", (
@@ -35,12 +44,8 @@ QPERF_BY_LID = ("uc_bw", "uc_lat", "uc_rdma_write_bw", "ud_bw", "ud_lat")
     ("ibv_ud_pingpong", ("-s", 1000)), ("ibv_ud_pingpong", ("-s", 1000, "-e")),
     ("ibv_srq_pingpong", ()), ("ibv_srq_pingpong", ("-e", "-q", 5))))
 def test_pingpong(pair, program, options, ipv6):
-    def argv(end):
-        index = end.link.gid_index(end.ipv6 if ipv6 else end.ipv4)
-        return [program, "-d", end.link.name, "-g", index, "-n", 200, *options]
-    client, _ = pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
-                        tcp_port=PINGPONG_PORT)
-    assert "iters in" in client
+    indices = [end.link.gid_index(end.ipv6 if ipv6 else end.ipv4) for end in pair.ends]
+    pingpong(pair, program, indices, "-n", 200, *options)
 
 
 @pytest.mark.slow
@@ -48,12 +53,8 @@ def test_pingpong(pair, program, options, ipv6):
 def test_prefetch(pair, odp):
     """The program goes on if it can't prefetch, and says so: as it does where the user
     library knows of no advice."""
-    def argv(end):
-        index = end.link.gid_index(end.ipv4)
-        return ["ibv_rc_pingpong", "-d", end.link.name, "-g", index, odp, "-P", "-c"]
-    for words in pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
-                         tcp_port=PINGPONG_PORT):
-        assert "iters in" in words
+    indices = [end.link.gid_index(end.ipv4) for end in pair.ends]
+    for words in pingpong(pair, "ibv_rc_pingpong", indices, odp, "-P", "-c"):
         assert ("Couldn't prefetch" in words) == (suite.version() < 65)
 
 
@@ -67,11 +68,7 @@ def test_no_xrc(pair):
 
 def test_first_gid(pair):
     """Of the address that the NIC has by its MAC: who names no GID gets this one."""
-    def argv(end):
-        return ["ibv_rc_pingpong", "-d", end.link.name, "-g", 0, "-n", 200]
-    client, _ = pair_up(pair, argv(pair.b), [*argv(pair.a), pair.b.ipv4],
-                        tcp_port=PINGPONG_PORT)
-    assert "iters in" in client
+    pingpong(pair, "ibv_rc_pingpong", (0, 0), "-n", 200)
 
 
 @pytest.mark.parametrize("tests", slow_but(QPERF[1:], QPERF), ids=QPERF_IDS)

@@ -21,7 +21,7 @@ from pyverbs.pyverbs_error import PyverbsError
 from lab import net, resources, ud, wire
 from lab.mapping import MIB, PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.marks import slow_but
-from lab.rc import Node, Two, counters, counting, e, same, tell, told
+from lab.rc import Node, Two, counters, counting, e, meet_child, meet_parent, same
 from lab.slowfile import SlowFile
 from lab.uverbs import PREFETCH_WRITE, REREG_TRANS, advise, rereg
 from lab.verbs import ACCESS, Peer
@@ -466,9 +466,7 @@ class Owner:
         self.slow = slow_type() if slow_type is FuseFault else None
         self.child = Child(self.live)
         self.node = Node(pair.a, SIZE)
-        self.peer = told(self.child.said_r)
-        tell(self.child.go_w, self.node)
-        self.child.listen()
+        self.peer = meet_child(self.child, self.node)
         self.node.connect(self.peer, **IMPATIENT)
         if operate is write:
             self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
@@ -479,10 +477,7 @@ class Owner:
     def live(self, child):
         slow = self.slow or self.slow_type()
         node = Node(self.pair.b, memory=slow.mapping)
-        tell(child.said_w, node)
-        peer = told(child.go_r)
-        node.connect(peer, **IMPATIENT)
-        child.say()
+        peer = meet_parent(child, node, **IMPATIENT)
         if self.operate is not write:
             child.wait_go()
             self.operate(Stranger(peer), node)

@@ -15,11 +15,11 @@ PORT = 3260
 
 
 class Target(lio.Target):
-    """One disk, for whoever comes to an address."""
+    """One disk at an end, for whoever comes."""
 
-    def __init__(self, address):
+    def __init__(self, end, _):
         super().__init__(f"iscsi/{TARGET}/tpgt_1", MODULES)
-        self.portal = f"{address}:{PORT}"
+        self.portal = f"{end.ipv4}:{PORT}"
         self.listener = f"{self.group}/np/{self.portal}"
 
     def open_doors(self):
@@ -34,7 +34,7 @@ class Target(lio.Target):
 
 
 @contextlib.contextmanager
-def daemon():
+def initiator():
     """What opens sessions for iscsiadm."""
     os.makedirs("/run/lock/iscsi", exist_ok=True)
     with open("/etc/iscsi/initiatorname.iscsi", "w", encoding="ascii") as file:
@@ -49,7 +49,7 @@ def daemon():
 
 
 @contextlib.contextmanager
-def session(target):
+def session(target, _):
     """A session with the target; the block device that appears."""
     node = ("iscsiadm", "-m", "node", "-T", TARGET, "-p", target.portal, "-I", "iser")
     before = lio.disks()

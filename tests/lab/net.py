@@ -93,6 +93,15 @@ class Link:
         with open(path, "w", encoding="ascii") as setting:
             setting.write(policy)
 
+    @contextlib.contextmanager
+    def memory_policy(self, policy):
+        """The same for as long as a `with` lasts."""
+        self.set_memory_policy(policy)
+        try:
+            yield
+        finally:
+            self.set_memory_policy("unpinned")
+
     def delete(self):
         run("rdma", "link", "delete", self.name)
 

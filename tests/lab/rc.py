@@ -214,17 +214,33 @@ def extend(node, operations):
         send_ops_flags=operations))
 
 
-def tell(pipe, node):
-    """Another process who a node is: a Child by its go_w, and that its parent by said_w,
-    which reads it before it tells in turn."""
+def _tell(pipe, node):
+    """Another process who a node is, which reads it before it tells in turn."""
     os.write(pipe, " ".join(map(str, node.identity())).encode())
 
 
-def told(pipe):
+def _told(pipe):
     """What another process tells: a Peer."""
     assert select.select([pipe], [], [], 20)[0], "nobody tells"
     gid, *numbers = os.read(pipe, 1000).decode().split()
     return Peer(gid, *map(int, numbers))
+
+
+def meet_parent(child, node, **attributes):
+    """In a Child: connect its node with its parent's, which is returned, and say so."""
+    _tell(child.said_w, node)
+    peer = _told(child.go_r)
+    node.connect(peer, **attributes)
+    child.say()
+    return peer
+
+
+def meet_child(child, node):
+    """The parent's part: the Child's node, which the parent's has still to connect to."""
+    peer = _told(child.said_r)
+    _tell(child.go_w, node)
+    child.listen()
+    return peer
 
 
 class Two:
