@@ -424,6 +424,18 @@ def test_cq_resize(pair):
         assert [one.wr_id for one in a.poll(50)] == list(range(50))
 
 
+def test_cq_resize_under_traffic(pair):
+    """Completions that come while the queue is exchanged are in order, and all there."""
+    dice, many = random.Random(3), 32
+    with Two(pair, size=1 << 16, depth=64, cqe=100) as (a, b):
+        for turn in range(20):
+            for wr_id in range(many):
+                a.post(e.IBV_WR_RDMA_WRITE, 0, 1 << 16, b.identity(), wr_id=wr_id)
+            for _ in range(3):
+                a.cq.resize(dice.randrange(many, 5000))
+            assert [one.wr_id for one in a.poll(many)] == list(range(many)), turn
+
+
 def test_cq_overflow(pair):
     """A queue that is full goes to error and says so, once; and so does the queue pair whose
     completion is lost with that."""

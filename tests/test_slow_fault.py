@@ -18,6 +18,8 @@ import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
+import test_srq
+
 from lab import net, resources, ud, wire
 from lab.mapping import MIB, PAGE, PRIVATE, Child, Mapping, Uffd, noise
 from lab.marks import slow_but
@@ -362,6 +364,48 @@ def test_others_go_on(pair, slow, operate):
         a.poll() if operate is write else b.poll()
 
 
+def test_shared_receive_queue(pair):
+    """Who has taken a request whose page takes its time waits alone; the next request is
+    for who comes next."""
+    with contextlib.closing(UserFault()) as slow, \
+         test_srq.Shared(pair, senders=2, b={"memory": slow.mapping}) as shared:
+        (a, b), (c, d) = shared.pairs
+        slow.uffd.answer(slow.mapping.addr, slow.bytes[:PAGE])
+        for wr_id, at in ((1, PAGE), (2, 0)):
+            b.post_shared(at, PAGE, wr_id)
+        a.memory[0:2 * PAGE] = noise(2 * PAGE)
+        a.post(e.IBV_WR_SEND, 0, PAGE)
+        slow.wait()
+        c.post(e.IBV_WR_SEND, PAGE, PAGE)
+        c.poll()
+        done, = b.poll_receive()
+        assert (done.wr_id, done.qp_num) == (2, d.qp.qp_num)
+        assert same(slow.mapping.peek(0, PAGE), a.memory[PAGE:2 * PAGE])
+        slow.answer()
+        a.poll()
+        done, = b.poll_receive()
+        assert (done.wr_id, done.qp_num) == (1, b.qp.qp_num)
+        assert same(slow.mapping.peek(PAGE, PAGE), a.memory[0:PAGE])
+        b.memory = Mapping(PAGE)
+
+
+def test_own_page_without_acknowledgment(pair, slow):
+    """UC: what is sent waits for its page, and leaves with the right bytes."""
+    with Two(pair, a={"size": SIZE}, b={"memory": slow.mapping},
+             service=e.IBV_QPT_UC) as (a, b):
+        a.post_receive(0, PAGE)
+        b.post(e.IBV_WR_SEND, PAGE, PAGE)
+        slow.wait()
+        with Two(pair, size=SIZE) as (c, d):
+            exchange(c, d, 2)
+        b.nothing(0)
+        slow.answer()
+        b.poll()
+        a.poll_receive()
+        assert same(a.memory[0:PAGE], slow.bytes[PAGE:2 * PAGE])
+        b.memory = Mapping(PAGE)
+
+
 @pytest.mark.slow
 def test_many_stuck_ones_hold_up_no_other(pair):
     """Two dozen of one process at once, each with a worker that waits."""
@@ -560,6 +604,20 @@ def test_datagrams(pair, slow):
             assert same(d.memory[ud.GRH:ud.GRH + 100], c.memory[0:100])
         with in_time():
             b.qp.close()
+        b.memory = Mapping(PAGE)
+
+
+def test_own_datagram(pair, slow):
+    """And so does its sender, whose datagram leaves when it is whole."""
+    with ud.Two(pair, a={"size": SIZE}, b={"memory": slow.mapping}) as (a, b):
+        a.post_receive(0, PAGE)
+        b.send(a.identity(), PAGE, 100)
+        slow.wait()
+        b.nothing(0)
+        slow.answer()
+        b.poll()
+        a.poll_receive()
+        assert same(a.memory[ud.GRH:ud.GRH + 100], slow.bytes[PAGE:PAGE + 100])
         b.memory = Mapping(PAGE)
 
 

@@ -34,8 +34,8 @@ class Shared:
     """`senders` queue pairs on side a, each with a peer on side b that shares b's
     receive queue. The first two are a and b themselves."""
 
-    def __init__(self, pair, senders=1, srq=DEPTH, **options):
-        self.two = Two(pair, size=SLOT * 2 * DEPTH, b={"srq": srq}, **options)
+    def __init__(self, pair, senders=1, srq=DEPTH, b=None, **options):
+        self.two = Two(pair, size=SLOT * 2 * DEPTH, b={"srq": srq, **(b or {})}, **options)
         self.a, self.b = self.two.nodes
         self.pairs = [(self.a, self.b)]
         for _ in range(senders - 1):
