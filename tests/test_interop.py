@@ -13,8 +13,10 @@ import pytest
 import test_cm
 import test_data
 import test_mcast
+import test_mw
 import test_netem
 import test_programs
+import test_rc
 import test_uc
 import test_ud
 
@@ -90,6 +92,26 @@ def test_bytes(view, transfer, mtu, ipv6):
     ids=("immediate", "atomics", "psn-wraps"))
 def test_other_bytes(view, transfer):
     transfer(view)
+
+
+@pytest.mark.slow
+@test_mw.TYPES
+def test_window(pair, kind):
+    """Of ours. (Of its own, rdma_rxe opens all of the region.)"""
+    test_mw.test_range(pair.turned(), kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ("local", "remote"))
+def test_window_ends(pair, how):
+    """By its owner, and by a SEND of its user's. (An owner with rdma_rxe is not told by the
+    completion.)"""
+    test_mw.test_end(pair.turned(), how)
+
+
+@pytest.mark.slow
+def test_atomic_write(view):
+    test_rc.test_atomic_write(view)
 
 
 # What is lost stays lost, so there is room for all that is sent.
