@@ -81,12 +81,19 @@ def huge():
     return Sort(Mapping(4 * MIB, flags=ANON | MAP_HUGETLB))
 
 
+def closes(file):
+    """What does."""
+    stack = contextlib.ExitStack()
+    stack.callback(os.close, file)
+    return stack
+
+
 def memfd(flags, options=0, size=SIZE):
     def make():
         file = os.memfd_create("memory", options)
         os.ftruncate(file, size)
         return Sort(Mapping(size, fd=file, flags=flags),
-                    file if flags == SHARED else None)
+                    file if flags == SHARED else None, closes(file))
     return make
 
 
@@ -119,7 +126,7 @@ def secret():
     if file < 0:
         pytest.skip("this kernel keeps no secrets")
     os.ftruncate(file, SIZE)
-    return Sort(Mapping(SIZE, fd=file, flags=SHARED))
+    return Sort(Mapping(SIZE, fd=file, flags=SHARED), None, closes(file))
 
 
 def device():
@@ -128,7 +135,7 @@ def device():
     if start is None or not os.path.exists("/dev/mem"):
         pytest.skip("no device memory; boot with memmap=1M$0x50000000")
     file = os.open("/dev/mem", os.O_RDWR)
-    return Sort(Mapping(SIZE, fd=file, flags=SHARED, offset=start))
+    return Sort(Mapping(SIZE, fd=file, flags=SHARED, offset=start), None, closes(file))
 
 
 SORTS = {

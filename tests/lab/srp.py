@@ -60,7 +60,7 @@ def log_in(end, words):
 def session(target, end):
     """A session of the end's with the target; the block device that appears."""
     before = lio.disks()
-    net.wait_for(lambda: log_in(end, target.login()), 20, "a session")
+    net.wait_for(lambda: log_in(end, target.login()), 60, "a session")
     try:
         yield net.wait_for(lambda: next(iter(lio.disks() - before), None), 20, "a disk")
     finally:
