@@ -22,7 +22,7 @@ REASONS = [re.compile(reason) for reason, here in (
     # Of rdma_rxe, or of the user library.
     (r"of rdma_rxe: with its link as the client's", True),
     (r"the user library looks at this itself", True),
-    (r"rdma_rxe of 6.1 registers again", OLD),
+    (r"rdma_rxe of 6.1 (registers again|has no atomic write)", OLD),
     (r"libibverbs does not know it", OLD),
     (r"this perftest connects over IPv4 only", OLD),
     (r"scapy before 2.6 computes it for IPv4 only", OLD),

@@ -49,10 +49,13 @@ class Target(lio.Target):
 
 def log_in(end, words):
     """False while a session of before is not quite gone."""
-    try:
-        write_file(f"/sys/class/infiniband_srp/srp-{end.link.name}-1/add_target", words)
-    except FileExistsError:
-        return False
+    path = f"/sys/class/infiniband_srp/srp-{end.link.name}-1/add_target"
+    # Without a buffer, which would be written once more when it is closed, unseen.
+    with open(path, "wb", buffering=0) as file:
+        try:
+            file.write(words.encode())
+        except FileExistsError:
+            return False
     return True
 
 
@@ -60,7 +63,7 @@ def log_in(end, words):
 def session(target, end):
     """A session of the end's with the target; the block device that appears."""
     before = lio.disks()
-    net.wait_for(lambda: log_in(end, target.login()), 60, "a session")
+    net.wait_for(lambda: log_in(end, target.login()), 20, "a session")
     try:
         yield net.wait_for(lambda: next(iter(lio.disks() - before), None), 20, "a disk")
     finally:
