@@ -9,9 +9,6 @@
  * When a file mark-NAME is in the directory DIR (dir=DIR), which is the guest's /out, the
  * counts so far go to counts-NAME there, a line for each block: address, instructions,
  * executions. Then the mark is removed.
- *
- * QEMU's header of this interface is in no package of Debian 12, so what is used of it is
- * declared here.
  */
 #include <dirent.h>
 #include <inttypes.h>
@@ -21,28 +18,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define API	__attribute__((visibility("default")))
+#include "plugin.h"
 
 #ifndef VERSION
 #define VERSION	1
 #endif
 
-struct qemu_plugin_tb;
-struct qemu_info_t;
-
-typedef uint64_t plugin_id;
-typedef void (*translated_fn)(plugin_id id, struct qemu_plugin_tb *block);
-typedef void (*executed_fn)(unsigned int cpu, void *data);
-
-void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, translated_fn fn);
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block, executed_fn fn,
-					  int flags, void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
-uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *block);
-
-API int qemu_plugin_version = VERSION;
-API int qemu_plugin_install(plugin_id id, const struct qemu_info_t *info, int argc,
-			    char **argv);
+int qemu_plugin_version = VERSION;
 
 #define CPUS	8
 #define SLOTS	(1u << 20)
