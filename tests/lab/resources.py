@@ -5,47 +5,14 @@ second. See rdma_netlink.h in linux/include/uapi/rdma. And what it tells of each
 
 import json
 import os
-import socket
 import struct
 
+from lab import netlink
 from lab.command import run
+from lab.netlink import attributes, text
 
-NETLINK_RDMA = 20
 RES_GET = 5 << 10 | 9       # RDMA_NL_GET_TYPE(RDMA_NL_NLDEV, RDMA_NLDEV_CMD_RES_GET)
-REQUEST, DUMP = 0x1, 0x300  # NLM_F_*
-ERROR, DONE = 2, 3          # NLMSG_*
 DEV_NAME, SUMMARY, ENTRY_NAME, ENTRY_CURR = 2, 15, 17, 18  # RDMA_NLDEV_ATTR_*
-
-HEADER = struct.Struct("=IHHII")
-ATTRIBUTE = struct.Struct("=HH")
-TYPE_MASK = 0x3fff
-
-
-def attributes(data):
-    """The (type, value) pairs in a run of netlink attributes."""
-    while len(data) >= ATTRIBUTE.size:
-        length, kind = ATTRIBUTE.unpack_from(data)
-        yield kind & TYPE_MASK, data[ATTRIBUTE.size:length]
-        data = data[(length + 3) & ~3:]
-
-
-def text(value):
-    return value.rstrip(b"\0").decode()
-
-
-def messages():
-    """The (type, payload) of each message that answers the question."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_RDMA) as kernel:
-        kernel.bind((0, 0))
-        kernel.send(HEADER.pack(HEADER.size, RES_GET, REQUEST | DUMP, 1, 0))
-        while True:
-            data = kernel.recv(1 << 16)
-            while data:
-                length, kind = HEADER.unpack_from(data)[:2]
-                if kind == DONE:
-                    return
-                yield kind, data[HEADER.size:length]
-                data = data[(length + 3) & ~3:]
 
 
 def device_counts(payload):
@@ -63,13 +30,7 @@ def device_counts(payload):
 
 def counts(device=None):
     """{device: {kind: count}}, or the counts of one device."""
-    every = {}
-    for kind, payload in messages():
-        if kind == ERROR:
-            code = -struct.unpack_from("=i", payload)[0]
-            raise OSError(code, os.strerror(code))
-        name, found = device_counts(payload)
-        every[name] = found
+    every = dict(map(device_counts, netlink.ask(netlink.RDMA, RES_GET, netlink.DUMP)))
     return every if device is None else every.get(device, {})
 
 
