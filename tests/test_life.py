@@ -484,9 +484,8 @@ def test_pages_of_the_sender(pair, swap, debug_kernel, what):
     assert what != "migrated" or moved or debug_kernel
 
 
-def owner_in(group, pair, size):
-    """Who has memory, a process of a control group; where that is; and a peer, which has
-    still to connect."""
+def owner_in(group, pair, size, **attributes):
+    """Who has memory, a process of a control group; where that is; and a peer."""
     def owner(child):
         write_file(f"{group}/cgroup.procs", os.getpid())
         node = Node(pair.b, memory=Mapping(size))
@@ -494,7 +493,7 @@ def owner_in(group, pair, size):
         child.wait_go()
     child = Child(owner)
     node = Node(pair.a, MIB)
-    return child, meet_child(child, node), node
+    return child, meet_child(child, node, **attributes), node
 
 
 @pytest.mark.slow
@@ -504,7 +503,6 @@ def test_less_memory_than_the_region(pair, swap):
     size, limit = 64 * MIB, 8 * MIB
     with machine.control_group("memory", {"max": limit}) as group:
         child, peer, node = owner_in(group, pair, size)
-        node.connect(peer)
         for at in range(0, size, MIB):
             node.memory[0:MIB] = noise(PAGE, at) * (MIB // PAGE)
             node.post(e.IBV_WR_RDMA_WRITE, 0, MIB, peer, at)
@@ -526,8 +524,7 @@ def test_no_memory_for_the_owner(pair):
     a worker of ours brings in pages for it. Its peer is told, or hears no more."""
     size, limit = 64 * MIB, 16 * MIB
     with machine.control_group("memory", {"max": limit, "swap.max": 0}) as group:
-        child, peer, node = owner_in(group, pair, size)
-        node.connect(peer, timeout=12, retries=3)
+        child, peer, node = owner_in(group, pair, size, timeout=12, retries=3)
         status = e.IBV_WC_SUCCESS
         for at in range(0, size, MIB):
             node.post(e.IBV_WR_RDMA_WRITE, 0, MIB, peer, at)
@@ -551,7 +548,6 @@ class Elsewhere:
 
     def meet(self, node):
         self.peer = meet_child(self.child, node)
-        node.connect(self.peer)
 
     def identity(self):
         return self.peer

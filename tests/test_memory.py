@@ -286,7 +286,6 @@ def test_owner_touches_nothing(pair, sort, request):
     child = owner(pair, sort)
     with contextlib.closing(Node(pair.a, 2 * SIZE)) as node:
         there = meet_child(child, node)
-        node.connect(there)
         for number in range(1, ROUNDS + 1):
             before = counters(pair.b.link)["in_place"]
             node.memory[0:SIZE] = noise(SIZE, number)

@@ -330,7 +330,7 @@ class Reader:
     def __init__(self, pair, b, wanted):
         self.pair, self.wanted = pair, wanted
         self.child = Child(self.live)
-        b.connect(meet_child(self.child, b))
+        meet_child(self.child, b)
 
     def live(self, child):
         with contextlib.closing(Node(self.pair.a, SIZE)) as a:

@@ -510,8 +510,7 @@ class Owner:
         self.slow = slow_type() if slow_type is FuseFault else None
         self.child = Child(self.live)
         self.node = Node(pair.a, SIZE)
-        self.peer = meet_child(self.child, self.node)
-        self.node.connect(self.peer, **IMPATIENT)
+        self.peer = meet_child(self.child, self.node, **IMPATIENT)
         if operate is write:
             self.node.post(e.IBV_WR_RDMA_WRITE, 0, PAGE, self.peer, PAGE)
         else:

@@ -235,11 +235,12 @@ def meet_parent(child, node, **attributes):
     return peer
 
 
-def meet_child(child, node):
-    """The parent's part: the Child's node, which the parent's has still to connect to."""
+def meet_child(child, node, **attributes):
+    """The parent's part: returns the Child's node."""
     peer = _told(child.said_r)
     _tell(child.go_w, node)
     child.listen()
+    node.connect(peer, **attributes)
     return peer
 
 

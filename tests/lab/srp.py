@@ -23,22 +23,22 @@ def first_gid(end):
 class Target(lio.Target):
     """One disk at an end, for an initiator at another."""
 
-    def __init__(self, end, initiator):
+    def __init__(self, end, guest):
         # A port goes by its first GID, an initiator by what follows the prefix.
         port = f"0x{first_gid(end)}"
         super().__init__(f"srpt/{port}/{port}", MODULES)
         self.where = f"{end.ipv4}:{PORT}"
-        self.guest = f"{self.group}/acls/0x{first_gid(initiator)[16:]:0>32}"
+        self.acl = f"{self.group}/acls/0x{first_gid(guest)[16:]:0>32}"
 
     def open_doors(self):
         write_file(f"{lio.ROOT}/srpt/discovery_auth/rdma_cm_port", PORT)
-        os.makedirs(f"{self.guest}/lun_0")
-        os.symlink(self.lun, f"{self.guest}/lun_0/lun")
+        os.makedirs(f"{self.acl}/lun_0")
+        os.symlink(self.lun, f"{self.acl}/lun_0/lun")
 
     def close_doors(self):
-        os.unlink(f"{self.guest}/lun_0/lun")
-        os.rmdir(f"{self.guest}/lun_0")
-        os.rmdir(self.guest)
+        os.unlink(f"{self.acl}/lun_0/lun")
+        os.rmdir(f"{self.acl}/lun_0")
+        os.rmdir(self.acl)
 
     def login(self):
         """What an initiator has to say."""
