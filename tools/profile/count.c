@@ -20,10 +20,7 @@
 
 #include "plugin.h"
 
-#ifndef VERSION
-#define VERSION	1
-#endif
-
+/* Of the interface, as the build has found it. */
 int qemu_plugin_version = VERSION;
 
 #define CPUS	8

@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define API	__attribute__((visibility("default")))
-
 struct qemu_plugin_tb;
 struct qemu_info_t;
 
@@ -24,8 +22,7 @@ void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *block, executed
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *block);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *block);
 
-extern API int qemu_plugin_version;
-API int qemu_plugin_install(plugin_id id, const struct qemu_info_t *info, int argc,
-			    char **argv);
+extern int qemu_plugin_version;
+int qemu_plugin_install(plugin_id id, const struct qemu_info_t *info, int argc, char **argv);
 
 #endif /* PLUGIN_H */
