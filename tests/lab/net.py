@@ -353,6 +353,7 @@ class Host:
 
     def __init__(self, link_type, mtu=1500):
         self.a = self.b = End(f"d{next(_serial)}", None, "10.3.0.1", "fd03::1")
+        self.ends = self.a, self.b
         self.type, self.mtu = link_type, mtu
 
     def __enter__(self):
