@@ -101,15 +101,16 @@ static bool may_join(const struct urxe_batch *batch)
 	       skb_shinfo(batch->skb)->nr_frags < MAX_SKB_FRAGS;
 }
 
-/* A UDP checksum is what segmentation goes by; a single packet needs none. */
-static void set_gso(const struct urxe_batch *batch, struct sk_buff *skb)
+/*
+ * RoCEv2 needs no UDP checksum, but segmentation goes by it, so packets of batches
+ * have one. Others then have one, too: GRO holds packets back to merge them with
+ * the next ones, but none without a checksum, which would come before them.
+ */
+static void set_checksum(struct sk_buff *skb)
 {
 	struct udphdr *udp = udp_hdr(skb);
 	unsigned int len = ntohs(udp->len);
 
-	skb_shinfo(skb)->gso_size = batch->pkt_len;
-	skb_shinfo(skb)->gso_segs = batch->count;
-	skb_shinfo(skb)->gso_type = SKB_GSO_UDP_L4;
 	if (skb->protocol == htons(ETH_P_IP))
 		udp->check = ~udp_v4_check(len, ip_hdr(skb)->saddr,
 					   ip_hdr(skb)->daddr, 0);
@@ -119,6 +120,13 @@ static void set_gso(const struct urxe_batch *batch, struct sk_buff *skb)
 	skb->csum_start = skb_transport_header(skb) - skb->head;
 	skb->csum_offset = offsetof(struct udphdr, check);
 	skb->ip_summed = CHECKSUM_PARTIAL;
+}
+
+static void set_gso(const struct urxe_batch *batch, struct sk_buff *skb)
+{
+	skb_shinfo(skb)->gso_size = batch->pkt_len;
+	skb_shinfo(skb)->gso_segs = batch->count;
+	skb_shinfo(skb)->gso_type = SKB_GSO_UDP_L4;
 }
 
 static int xmit(struct net *net, struct sk_buff *skb)
@@ -148,6 +156,7 @@ static void to_wire(struct urxe_batch *batch, struct sk_buff *skb)
 	int err;
 
 	urxe_path_set_length(skb);
+	set_checksum(skb);
 	if (batch->count > 1)
 		set_gso(batch, skb);
 	skb_dst_set(skb, dst_clone(batch->dst));

@@ -147,12 +147,20 @@ def headers(source, target, length, sport=0xc123, ident=7, flags=0x4000):
     return bytes(ip), struct.pack("!4H", sport, PORT, length, 0)
 
 
-def make(source, target, roce, good=True, **options):
+def with_checksum(ip, udp, payload):
+    """The UDP header with the checksum of it, the payload and the addresses."""
+    pseudo = ip[12:20] + struct.pack("!BBH", 0, 17, len(udp) + len(payload))
+    return udp[:6] + struct.pack("!H", checksum(pseudo + udp + payload) or 0xffff)
+
+
+def make(source, target, roce, good=True, checked=False, **options):
     """A whole IPv4 packet around what goes from the BTH to before the ICRC."""
     ip, udp = headers(source, target, 8 + len(roce) + 4, **options)
     end = icrc(ip, udp, roce)
     if not good:
         end = bytes([end[0] ^ 1]) + end[1:]
+    if checked:
+        udp = with_checksum(ip, udp, roce + end)
     return ip + udp + roce + end
 
 
