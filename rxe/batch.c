@@ -108,18 +108,14 @@ static bool may_join(const struct urxe_batch *batch)
  */
 static void set_checksum(struct sk_buff *skb)
 {
-	struct udphdr *udp = udp_hdr(skb);
-	unsigned int len = ntohs(udp->len);
+	unsigned int len = ntohs(udp_hdr(skb)->len);
 
 	if (skb->protocol == htons(ETH_P_IP))
-		udp->check = ~udp_v4_check(len, ip_hdr(skb)->saddr,
-					   ip_hdr(skb)->daddr, 0);
+		udp_set_csum(false, skb, ip_hdr(skb)->saddr,
+			     ip_hdr(skb)->daddr, len);
 	else
-		udp->check = ~udp_v6_check(len, &ipv6_hdr(skb)->saddr,
-					   &ipv6_hdr(skb)->daddr, 0);
-	skb->csum_start = skb_transport_header(skb) - skb->head;
-	skb->csum_offset = offsetof(struct udphdr, check);
-	skb->ip_summed = CHECKSUM_PARTIAL;
+		udp6_set_csum(false, skb, &ipv6_hdr(skb)->saddr,
+			      &ipv6_hdr(skb)->daddr, len);
 }
 
 static void set_gso(const struct urxe_batch *batch, struct sk_buff *skb)
