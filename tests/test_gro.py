@@ -18,9 +18,8 @@ import pytest
 
 from lab import kinds, perftest, wire
 from lab.byhand import MTU, SIZE, Line
-from lab.command import run
 from lab.marks import slow
-from lab.rc import counters, same
+from lab.rc import counters, counting, gains, same
 
 pytestmark = pytest.mark.urxe_only("how its own packets are merged")
 
@@ -36,17 +35,15 @@ NUMBERED = {"counted": (lambda number: number, 2), "alike": (lambda number: 7, 2
 def in_bursts(pair):
     """What a sends within so long comes to b at once, and b merges it: which a veth does not
     for a sender that could have sent it in one piece."""
-    def offload(end, *states):
-        run(*end.command(["ethtool", "-K", end.netdev, *states]))
-    offload(pair.a, "tso", "off")
-    offload(pair.b, "gro", "on")
+    pair.a.offload("tso", "off")
+    pair.b.offload("gro", "on")
     pair.a.netem("slot", "50ms", "50ms")
     try:
         yield
     finally:
         pair.a.no_netem()
-        offload(pair.b, "gro", "off")
-        offload(pair.a, "tso", "on")
+        pair.b.offload("gro", "off")
+        pair.a.offload("tso", "on")
 
 
 def long_write(line, data):
@@ -70,17 +67,14 @@ def answer_of(line):
 
 def arrive(pair, checked, ident):
     """The packets of a long WRITE, with a checksum where checked() says so of a number:
-    all are for b. Returns what b has counted meanwhile."""
+    all are for b."""
     data = bytes(range(1, 256)) * (PACKETS * MTU // 255 + 1)
     data = data[:PACKETS * MTU]
     with Line(pair) as line, in_bursts(pair):
-        before = counters(pair.b.link)
         for number, roce in enumerate(long_write(line, data)):
             line.injector.send(roce, checked=checked(number), ident=ident(number))
         assert answer_of(line) == (wire.ACK, PACKETS - 1, 0x1f)
         assert same(line.b.memory[0:SIZE], data + line.before[len(data):])
-        now = counters(pair.b.link)
-    return {name: now[name] - before[name] for name in now}
 
 
 @pytest.mark.parametrize("numbered", ("counted", slow("alike"), "gaps"))
@@ -89,26 +83,26 @@ def test_merged(pair, numbered):
     that is left; so those whose identifications tell nothing of each other's must not be
     merged."""
     ident, batches = NUMBERED[numbered]
-    counted = arrive(pair, lambda number: True, ident)
-    assert counted["rx_packets"] == PACKETS
-    assert counted["rx_batches"] == batches
-    assert not counted["drop_icrc"] and not counted["rx_early"]
+    with counting(pair.b.link, rx_packets=PACKETS, rx_batches=batches, drop_icrc=0,
+                  rx_early=0):
+        arrive(pair, lambda number: True, ident)
 
 
 @pytest.mark.slow
 def test_without_checksums(pair):
     """These are not merged, and come in order."""
-    counted = arrive(pair, lambda number: False, NUMBERED["counted"][0])
-    assert counted["rx_packets"] == counted["rx_batches"] == PACKETS
-    assert not counted["drop_icrc"] and not counted["rx_early"]
+    with counting(pair.b.link, rx_packets=PACKETS, rx_batches=PACKETS, drop_icrc=0,
+                  rx_early=0):
+        arrive(pair, lambda number: False, NUMBERED["counted"][0])
 
 
 @pytest.mark.slow
 def test_some_without_checksum(pair):
     """Those overtake the others, which wait to be merged. It does no harm."""
-    counted = arrive(pair, lambda number: number % 4, NUMBERED["counted"][0])
-    assert counted["rx_packets"] == PACKETS
-    assert counted["rx_early"] and not counted["drop_icrc"]
+    before = counters(pair.b.link)
+    with counting(pair.b.link, rx_packets=PACKETS, drop_icrc=0):
+        arrive(pair, lambda number: number % 4, NUMBERED["counted"][0])
+    assert counters(pair.b.link)["rx_early"] > before["rx_early"]
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +110,19 @@ def nics(link_type):
     """Two NICs with queues that drop nothing."""
     with kinds.joined("virtio", link_type) as ends:
         for end in ends:
-            run(*end.command(["tc", "qdisc", "replace", "dev", end.netdev, "root", "pfifo",
-                              "limit", str(kinds.LONG_QUEUE)]))
+            end.qdisc("pfifo", "limit", str(kinds.LONG_QUEUE))
         yield ends
         for end in ends:
-            run(*end.command(["tc", "qdisc", "delete", "dev", end.netdev, "root"]))
+            end.no_netem()
 
 
 @pytest.mark.parametrize("tool", (slow("ib_write_bw"), "ib_read_bw", slow("ib_send_bw")))
 def test_in_order(nics, tool):
     """A link's own packets are merged, and none of them overtakes others. The sender is
     patient, as the machine may not be fast."""
-    before = [counters(end.link) for end in nics]
-    perftest.run(nics, tool, "-s", 65536, "-m", 1024, "-n", 200, "-u", 20)
-    for end, old in zip(nics, before):
-        now = counters(end.link)
-        counted = {name: now[name] - old[name] for name in now}
+    with gains(nics) as gained:
+        perftest.run(nics, tool, "-s", 65536, "-m", 1024, "-n", 200, "-u", 20)
+    for counted in gained:
         assert not {name: count for name, count in counted.items() if count and
                     (name.startswith(("drop_", "retry_")) or name == "rx_early")}
         if counted["rx_packets"] > 10000:

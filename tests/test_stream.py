@@ -14,7 +14,7 @@ import re
 import pytest
 
 from lab import machine, net, perftest
-from lab.rc import Two, counters, e
+from lab.rc import Two, counters, e, gains
 from lab.tracing import traced
 
 # Packets in a batch: URXE_BATCH_PKTS.
@@ -26,20 +26,9 @@ INLINE = e.IBV_SEND_SIGNALED | e.IBV_SEND_INLINE
 PAIR_MTU = net.WIDE
 
 
-@contextlib.contextmanager
-def gains(pair):
-    """Yields a list for what the counters of both links have gained at the end."""
-    before = [counters(end.link) for end in pair.ends]
-    gained = []
-    yield gained
-    after = [counters(end.link) for end in pair.ends]
-    gained += [{name: new[name] - old[name] for name in new}
-               for old, new in zip(before, after)]
-
-
 def spent(pair, tool, *options):
     """What a run adds to the counters of both links."""
-    with gains(pair) as gained:
+    with gains(pair.ends) as gained:
         perftest.run(pair, tool, *options)
     return gained
 
@@ -58,7 +47,7 @@ def test_posts_much(pair, qps):
     """What is posted at once is left to a stream worker, and leaves in one batch."""
     with contextlib.ExitStack() as stack:
         pairs = [stack.enter_context(Two(pair, size=4096, timeout=0)) for _ in range(qps)]
-        with gains(pair) as gained:
+        with gains(pair.ends) as gained:
             for a, b in pairs:
                 post_at_once(a, b.identity(), BATCH)
             for a, _ in pairs:
@@ -73,7 +62,7 @@ def test_posts_and_posts(pair):
     a message that the receiver is not ready for. No post waits for that."""
     with Two(pair, size=4096, depth=2 * BATCH, timeout=0, rnr_timer=24) as (a, b):
         peer = b.identity()
-        with gains(pair) as gained:
+        with gains(pair.ends) as gained:
             before = counters(pair.a.link)["rx_rnr_nak"]
             a.post(e.IBV_WR_SEND, 0, 64, flags=INLINE)
             net.wait_for(lambda: counters(pair.a.link)["rx_rnr_nak"] > before, 5,

@@ -194,8 +194,15 @@ class End:
 
     def netem(self, *rules):
         """Disturb what this end sends, as `tc qdisc ... netem` says."""
-        run(*self.command(["tc", "qdisc", "replace", "dev", self.netdev, "root", "netem",
-                           *rules]))
+        self.qdisc("netem", *rules)
+
+    def qdisc(self, *rules):
+        """What it sends waits in such a queue, until no_netem()."""
+        run(*self.command(["tc", "qdisc", "replace", "dev", self.netdev, "root", *rules]))
+
+    def offload(self, *states):
+        """As `ethtool -K` says: what the network device is to do for the stack."""
+        run(*self.command(["ethtool", "-K", self.netdev, *states]))
 
     def no_netem(self, check=True):
         run(*self.command(["tc", "qdisc", "delete", "dev", self.netdev, "root"]), check=check)

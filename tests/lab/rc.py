@@ -301,6 +301,17 @@ def counters(link):
 
 
 @contextlib.contextmanager
+def gains(ends):
+    """Yields a list for what the counters of all their links have gained at the end."""
+    before = [counters(end.link) for end in ends]
+    gained = []
+    yield gained
+    after = [counters(end.link) for end in ends]
+    gained += [{name: new[name] - old[name] for name in new}
+               for old, new in zip(before, after)]
+
+
+@contextlib.contextmanager
 def counting(link, **wanted):
     """What is done meanwhile counts just so much of each, in a moment."""
     before = counters(link)

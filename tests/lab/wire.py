@@ -297,8 +297,7 @@ def one_by_one(pair, cut=True):
     """Batches are cut into packets before they leave, or are not."""
     def offload(state):
         for end in pair.ends:
-            run(*end.command(["ethtool", "-K", end.netdev, "gso", state,
-                              "tx-udp-segmentation", state]))
+            end.offload("gso", state, "tx-udp-segmentation", state)
     offload("off" if cut else "on")
     try:
         yield
