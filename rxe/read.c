@@ -177,7 +177,7 @@ enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	if (urxe_send_away(read->resid))
 		return URXE_STEP_AWAY;
 	urxe_batch_init(&batch, qp, ctx);
-	while (read->active && !err && ctx->budget > 0 &&
+	while (read->active && !err && !urxe_ctx_over(ctx) &&
 	       !urxe_handle_full(qp->handle, URXE_SIDE_RQ)) {
 		ctx->budget--;
 		err = read_next(qp, &batch, ctx);
@@ -185,7 +185,7 @@ enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	urxe_batch_send(&batch);
 	if (err == -EAGAIN)
 		return URXE_STEP_SLEEP;
-	if (err == -ENOMEM || (read->active && ctx->budget <= 0))
+	if (err == -ENOMEM || (read->active && urxe_ctx_over(ctx)))
 		return URXE_STEP_AGAIN;
 	if (err)
 		give_up(qp, ctx, err);

@@ -150,8 +150,9 @@ static enum urxe_tx send_next(struct urxe_qp *qp, struct urxe_batch *batch,
 		return TX_IDLE;
 	if (had_better_leave(qp, batch, wqe))
 		return TX_AWAY;
-	if (ctx->budget-- <= 0)
+	if (urxe_ctx_over(ctx))
 		return TX_AGAIN;
+	ctx->budget--;
 	if ((qp->service & OP_UC) && urxe_pressure_felt(qp)) {
 		if (ctx->yields)
 			urxe_pressure_pause();

@@ -19,6 +19,8 @@
 /* Packets' worth of work before softirq or a system call lets others have a go. */
 #define BUDGET_INLINE	512
 #define BUDGET_WORKER	4096
+/* A worker's turn ends after this, too: where packets take long, others wait long. */
+#define TURN_TICKS	DIV_ROUND_UP(HZ, 250)
 
 /* For how long a caller waits for a worker to step aside. */
 #define CLAIM_TICKS	1
@@ -186,7 +188,8 @@ static void pass_on(struct urxe_runner *runner, struct urxe_ctx *ctx,
 static bool has_had_its_turn(const struct urxe_runner *runner,
 			     struct urxe_ctx *ctx)
 {
-	return --ctx->budget < 0 && (READ_ONCE(runner->state) & RUN_AGAIN);
+	ctx->budget--;
+	return urxe_ctx_over(ctx) && (READ_ONCE(runner->state) & RUN_AGAIN);
 }
 
 /* Run with the token held until it is put down or handed over. */
@@ -280,6 +283,7 @@ static void run_handed(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	struct urxe_runner *own;
 
 	ctx->yields = true;
+	ctx->until = jiffies + TURN_TICKS;
 	run(runner, ctx);
 	own = ctx->aside;
 	run_next(ctx);

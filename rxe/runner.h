@@ -13,6 +13,7 @@
 #define URXE_RUNNER_H
 
 #include <linux/cpumask.h>
+#include <linux/jiffies.h>
 #include <linux/preempt.h>
 #include <linux/timer.h>
 #include <linux/wait.h>
@@ -35,7 +36,8 @@ struct urxe_runner;
  * @yields: this is a worker of any kind: it lets a caller who claims the token have
  *	    it, and may sleep for a moment
  * @budget: units of work (about one packet each) left in this turn; see
- *	    urxe_ctx_spent()
+ *	    urxe_ctx_over()
+ * @until: jiffies, when a worker's turn is over in any case
  * @mm: the caller's; or which the worker entered, or tried to and found dead
  * @want: set by the step before URXE_STEP_SLEEP: the region whose memory it needs; see
  *	  urxe_ctx_want()
@@ -50,6 +52,7 @@ struct urxe_ctx {
 	bool			claims;
 	bool			yields;
 	int			budget;
+	unsigned long		until;
 	struct mm_struct	*mm;
 	struct urxe_mr		*want;
 	struct urxe_runner	*runner;
@@ -216,10 +219,17 @@ void urxe_runner_stop(struct urxe_runner *runner);
 /* Give the token back, and run what was left meanwhile. Process context. */
 void urxe_runner_start(struct urxe_runner *runner);
 
+/* True when this turn has done enough, or taken long enough. */
+static inline bool urxe_ctx_over(const struct urxe_ctx *ctx)
+{
+	return ctx->budget <= 0 ||
+	       (ctx->yields && time_after(jiffies, ctx->until));
+}
+
 /* True when the step should end with URXE_STEP_AGAIN: it is somebody else's turn. */
 static inline bool urxe_ctx_spent(const struct urxe_ctx *ctx)
 {
-	return ctx->budget <= 0 ||
+	return urxe_ctx_over(ctx) ||
 	       (ctx->yields && READ_ONCE(ctx->runner->claimed));
 }
 
