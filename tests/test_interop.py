@@ -64,8 +64,12 @@ def test_ipv6(view, tool):
 
 
 def test_lossy_wire(view):
-    """Whoever keeps what comes behind a gap, and whoever does not: all arrives."""
-    test_netem.survive(view, ("loss", "1%"), 320)
+    """Whoever keeps what comes behind a gap, and whoever does not: all arrives.
+
+    Nothing of no bytes: after it, rdma_rxe answers a READ that is asked for once more
+    by a NAK and a warning.
+    """
+    test_netem.survive(view, ("loss", "1%"), 320, test_netem.LENGTHS[1:])
 
 
 @pytest.mark.slow

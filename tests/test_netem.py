@@ -33,10 +33,10 @@ ONE_SIDED = {e.IBV_WR_RDMA_WRITE, e.IBV_WR_RDMA_READ, e.IBV_WR_ATOMIC_FETCH_AND_
 class Message:
     """One request, and what both sides must hold after it."""
 
-    def __init__(self, number, slot, dice):
+    def __init__(self, number, slot, dice, lengths):
         self.number, self.slot = number, slot
         self.opcode = dice.choice(sorted(TWO_SIDED | ONE_SIDED))
-        self.length = dice.choice(LENGTHS)
+        self.length = dice.choice(lengths)
         self.data = dice.randbytes(self.length)
         self.atomic = self.opcode == e.IBV_WR_ATOMIC_FETCH_AND_ADD
 
@@ -102,14 +102,14 @@ def bad(pair, *rules):
         pair.no_netem()
 
 
-def survive(pair, rules, total):
+def survive(pair, rules, total, lengths=LENGTHS):
     """So many messages of all kinds arrive whole, in order, and once."""
     dice = random.Random(2026)
     with Connection(pair, SIZE, depth=2 * WINDOW, timeout=12) as (a, b):
         peer, atomics = b.identity(), 0
         with bad(pair, *rules):
             for first in range(0, total, WINDOW):
-                window = [Message(number, number - first, dice)
+                window = [Message(number, number - first, dice, lengths)
                           for number in range(first, min(first + WINDOW, total))]
                 exchange(a, b, peer, window)
                 atomics += sum(message.atomic for message in window)
