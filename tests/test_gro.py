@@ -24,7 +24,6 @@ from lab.rc import counters, counting, gains, same
 pytestmark = pytest.mark.urxe_only("how its own packets are merged")
 
 PACKETS = 16
-EARLY = 0x60    # the syndrome
 # A packet's number to its identification, and what has come of all of them: a first one is
 # longer than the others, and takes no more than one along.
 NUMBERED = {"counted": (lambda number: number, 2), "alike": (lambda number: 7, 2),
@@ -61,7 +60,7 @@ def answer_of(line):
     """But for what has come early, which is told, and kept."""
     while True:
         answer, = line.answers()
-        if answer[2] != EARLY:
+        if answer[2] != wire.EARLY:
             return answer
 
 

@@ -17,7 +17,6 @@ from lab.rc import counting, e, same
 
 SEND, READ = e.IBV_WR_SEND, e.IBV_WR_RDMA_READ
 SIGNALED = e.IBV_SEND_SIGNALED
-ACK, NAK = 0x1f, 0x60
 # The time-out is far away.
 PATIENT = {"timeout": 20}
 
@@ -25,11 +24,11 @@ NEEDS_BATCHES = pytest.mark.skipif(KERNEL < (6, 2), reason="there no program sen
 
 
 def acked(psn):
-    return [(wire.ACK, psn, ACK)]
+    return [(wire.ACK, psn, wire.ACCEPTED)]
 
 
 def nakked(psn):
-    return [(wire.ACK, psn, NAK)]
+    return [(wire.ACK, psn, wire.EARLY)]
 
 
 # --- requests ---------------------------------------------------------------
@@ -153,7 +152,7 @@ def test_sent_again(pair):
         for wr_id in range(3):
             line.a.post(SEND, 0, 4, wr_id=wr_id)
         line.injector.heard(2, 3)
-        line.say(101, NAK)
+        line.say(101, wire.EARLY)
         line.hears(101, 101)
         line.say(101)
         line.hears(102, 102)
@@ -189,7 +188,7 @@ def test_more_and_more_of_it(pair, each):
         for wr_id in range(30):
             line.a.post(SEND, 0, 4, wr_id=wr_id, flags=SIGNALED * (wr_id == 29))
         line.injector.heard(2, 30)
-        line.say(100, NAK)
+        line.say(100, wire.EARLY)
         for first, last in ((100, 100), (101, 104), (105, 120), (121, 129)):
             line.hears(first, last)
             for psn in range(first, last) if each else ():
@@ -206,7 +205,7 @@ def test_only_what_is_missing(pair):
             line.a.post(SEND, 0, 4, wr_id=wr_id, flags=SIGNALED * (wr_id == 29))
         line.injector.heard(2, 30)
         for psn in (103, 120):
-            line.say(psn, NAK)
+            line.say(psn, wire.EARLY)
             line.hears(psn, psn)
         line.say(129)
         assert line.a.statuses(1) == [(29, 0)]
@@ -220,7 +219,7 @@ def test_lost_again(pair):
         for wr_id in range(3):
             line.a.post(SEND, 0, 4, wr_id=wr_id)
         line.injector.heard(2, 3)
-        line.say(100, NAK)
+        line.say(100, wire.EARLY)
         assert [one.psn for one in line.injector.heard(1, 4)] == [100] * 3
         line.say(102)
         assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
@@ -278,7 +277,7 @@ def test_no_time_out(pair):
         for wr_id in range(3):
             line.a.post(SEND, 0, 4, wr_id=wr_id)
         line.injector.heard(2, 3)
-        line.say(100, NAK)
+        line.say(100, wire.EARLY)
         assert [one.psn for one in line.injector.heard(2, 3)] == [100, 101, 102]
         line.say(102)
         assert line.a.statuses(3) == [(0, 0), (1, 0), (2, 0)]
@@ -408,7 +407,7 @@ def test_read_behind_a_read(pair):
         read = Read(line, 2)
         line.a.post(READ, 4096, 8, line.b.identity(), wr_id=1)
         line.injector.heard(2, 1)
-        line.say(100, NAK)
+        line.say(100, wire.EARLY)
         read.asked_again(0, 2)
         read.answer(0, FIRST)
         read.answer(1, LAST)

@@ -396,9 +396,6 @@ def test_asked_again_too_late(pair):
         line.works(1)
 
 
-INVALID, ACCESS_ERROR = 0x61, 0x62
-
-
 def test_changed_while_ready(pair):
     """In RTS: how long a sender is told to wait, and what it may do."""
     with Line(pair) as line:
@@ -409,7 +406,7 @@ def test_changed_while_ready(pair):
             assert line.ask(line.header(wire.SEND_ONLY, psn)) == [(wire.ACK, psn, 0x1f)]
         assert line.ask(line.header(wire.SEND_ONLY, 4)) == [(wire.ACK, 4, 0x20 | 9)]
         assert line.ask(line.read(4, 0, 8)) == [(wire.READ_ONLY, 4, 0x1f)]
-        assert line.ask(line.write(5, 0, b"wrong")) == [(wire.ACK, 5, INVALID)]
+        assert line.ask(line.write(5, 0, b"wrong")) == [(wire.ACK, 5, wire.INVALID)]
         line.b.wait_state(e.IBV_QPS_ERR)
         assert same(line.b.memory[0:SIZE], line.before)
 
@@ -424,29 +421,29 @@ def test_refused(pair, case):
     with Line(pair) as line, counting(pair.b.link, tx_error_nak=1):
         first = line.header(wire.SEND_FIRST, 0, ack=False) + page
         packets, syndrome = {
-            "middle": ([line.header(wire.SEND_MIDDLE, 0) + page], INVALID),
-            "last": ([line.header(wire.WRITE_LAST, 0) + b"four"], INVALID),
-            "short_first": ([line.header(wire.SEND_FIRST, 0) + page[4:]], INVALID),
-            "long_only": ([line.header(wire.SEND_ONLY, 0) + page + b"four"], INVALID),
+            "middle": ([line.header(wire.SEND_MIDDLE, 0) + page], wire.INVALID),
+            "last": ([line.header(wire.WRITE_LAST, 0) + b"four"], wire.INVALID),
+            "short_first": ([line.header(wire.SEND_FIRST, 0) + page[4:]], wire.INVALID),
+            "long_only": ([line.header(wire.SEND_ONLY, 0) + page + b"four"], wire.INVALID),
             "cut_write": ([line.header(wire.WRITE_ONLY, 0) + line.reth(0, 8) + b"four"],
-                          INVALID),
-            "mixed": ([first, line.header(wire.WRITE_MIDDLE, 1) + page], INVALID),
-            "unaligned": ([line.atomic(wire.FAA, 0, 4, 1)], INVALID),
+                          wire.INVALID),
+            "mixed": ([first, line.header(wire.WRITE_MIDDLE, 1) + page], wire.INVALID),
+            "unaligned": ([line.atomic(wire.FAA, 0, 4, 1)], wire.INVALID),
             "unaligned_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(4, 8) +
-                                b"the word"], INVALID),
+                                b"the word"], wire.INVALID),
             "short_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(0, 4) + b"word"],
-                           INVALID),
+                           wire.INVALID),
             "long_word": ([line.header(wire.ATOMIC_WRITE, 0) + line.reth(0, 4096) +
-                           b"the word"], INVALID),
-            "huge": ([line.read(0, 0, 0x80000001)], INVALID),
+                           b"the word"], wire.INVALID),
+            "huge": ([line.read(0, 0, 0x80000001)], wire.INVALID),
             "bad_key": ([line.header(wire.WRITE_ONLY, 0) + line.reth(0, 4, 0) + b"four"],
-                        ACCESS_ERROR),
+                        wire.NO_ACCESS),
             "read_key": ([line.header(wire.READ_REQUEST, 0) + line.reth(0, 4, 1)],
-                         ACCESS_ERROR),
-            "fat_read": ([line.read(0, 0, 8) + b"four"], INVALID),
-            "fat_atomic": ([line.atomic(wire.FAA, 0, 0, 1) + b"four"], INVALID),
-            "reserved": ([line.header(0x15, 0)], INVALID),
-            "last_reserved": ([line.header(0x1f, 0) + line.reth(0, 4) + b"four"], INVALID),
+                         wire.NO_ACCESS),
+            "fat_read": ([line.read(0, 0, 8) + b"four"], wire.INVALID),
+            "fat_atomic": ([line.atomic(wire.FAA, 0, 0, 1) + b"four"], wire.INVALID),
+            "reserved": ([line.header(0x15, 0)], wire.INVALID),
+            "last_reserved": ([line.header(0x1f, 0) + line.reth(0, 4) + b"four"], wire.INVALID),
         }[case]
         for packet in packets[:-1]:
             line.injector.send(packet)
@@ -469,7 +466,7 @@ def test_refused_read(pair, length):
         line.injector.send(line.header(wire.READ_REQUEST, 2) + line.reth(0, length, 1))
         answer, = line.injector.heard(2, 1)
         assert (answer.opcode, answer.psn) == (wire.ACK, 2)
-        assert answer.roce[12:16] == bytes((ACCESS_ERROR, 0, 0, 2))
+        assert answer.roce[12:16] == bytes((wire.NO_ACCESS, 0, 0, 2))
         line.b.wait_state(e.IBV_QPS_ERR)
         assert line.b.event() == e.IBV_EVENT_QP_ACCESS_ERR
         assert line.injector.heard(0.1) == []
@@ -495,13 +492,13 @@ def test_ghost_answers(pair):
         line.say(99)
         line.say(102, source="10.1.0.77")
         line.say(102, good=False)
-        line.say(99, 0x61)
+        line.say(99, wire.INVALID)
         line.say(99, 0x20)
         line.say(101)
         assert a.statuses(2) == [(0, 0), (1, 0)]
         a.nothing(0)
         line.say(101)
-        line.say(100, 0x63)
+        line.say(100, wire.FAILED)
         line.say(102)
         assert a.statuses(1) == [(2, 0)]
         a.nothing(0)
@@ -509,8 +506,8 @@ def test_ghost_answers(pair):
 
 
 @pytest.mark.parametrize("syndrome,status", (
-    (0x61, e.IBV_WC_REM_INV_REQ_ERR), (0x62, e.IBV_WC_REM_ACCESS_ERR),
-    (0x63, e.IBV_WC_REM_OP_ERR)), ids=("request", "access", "operation"))
+    (wire.INVALID, e.IBV_WC_REM_INV_REQ_ERR), (wire.NO_ACCESS, e.IBV_WC_REM_ACCESS_ERR),
+    (wire.FAILED, e.IBV_WC_REM_OP_ERR)), ids=("request", "access", "operation"))
 def test_nak_codes(pair, syndrome, status):
     """An error completes its own request; the ones before are done."""
     with Answers(pair) as line, counting(pair.a.link, rx_error_nak=1):

@@ -31,6 +31,8 @@ OF_OLD = frozenset({*range(21), SEND_LAST_INV, SEND_ONLY_INV})
 UC, UD = 0x20, 0x60
 # Congestion notification (annex A17.9.3).
 CNP = 0x81
+# Syndromes of an AETH (9.7.5.2.1): an acknowledgment without credits, and refusals.
+ACCEPTED, EARLY, INVALID, NO_ACCESS, FAILED = 0x1f, 0x60, 0x61, 0x62, 0x63
 
 IMM, IETH, FETH, AETH, RETH, DETH, ATOMIC_ETH = 4, 4, 4, 4, 16, 8, 28
 EXTENDED = {
