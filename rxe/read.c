@@ -185,11 +185,13 @@ enum urxe_step urxe_read_respond(struct urxe_qp *qp, struct urxe_ctx *ctx)
 	urxe_batch_send(&batch);
 	if (err == -EAGAIN)
 		return URXE_STEP_SLEEP;
-	if (err == -ENOMEM || (read->active && urxe_ctx_over(ctx)))
+	if (err == -ENOMEM)
 		return URXE_STEP_AGAIN;
+	/* Before the clock is asked: the next turn would fail as late as this one. */
 	if (err)
 		give_up(qp, ctx, err);
-	return URXE_STEP_DONE;
+	return read->active && urxe_ctx_over(ctx) ? URXE_STEP_AGAIN :
+						    URXE_STEP_DONE;
 }
 
 void urxe_read_start(struct urxe_qp *qp, u32 psn, u32 rkey, u64 va, u32 len)

@@ -261,7 +261,7 @@ static void run_next(struct urxe_ctx *ctx)
 		ctx->next = NULL;
 		aside = ctx->aside;
 		/* What is aside, come_back() sees to. */
-		if (runner != aside && ctx->budget <= 0)
+		if (runner != aside && urxe_ctx_over(ctx))
 			defer(runner, ctx->mm);
 		else if (runner != aside)
 			try_run(runner, ctx);

@@ -248,6 +248,19 @@ def test_a_page_that_never_comes(pair, slow):
         assert a.statuses() == [(0, e.IBV_WC_RNR_RETRY_EXC_ERR)]
 
 
+@pytest.mark.parametrize("operate", slow_but((read,), TOLD + NOT_TOLD))
+def test_a_page_that_fails_late(pair, operate):
+    """And each time it is asked for. The error is what is told in the end, to whom it
+    concerns."""
+    status = {send: e.IBV_WC_REM_OP_ERR, own_write: e.IBV_WC_LOC_PROT_ERR,
+              own_read: e.IBV_WC_LOC_PROT_ERR}.get(operate, e.IBV_WC_REM_ACCESS_ERR)
+    with SlowFile(SIZE, fails_after=0.05) as file:
+        there = Mapping(SIZE, fd=file.fd, flags=PRIVATE)
+        with Two(pair, a={"size": SIZE}, b={"memory": there}, timeout=14) as (a, b):
+            operate(a, b)
+            assert (b if operate in NOT_TOLD else a).statuses() == [(0, status)]
+
+
 def test_what_is_done_is_acknowledged(pair, slow):
     """The message before the one that has to wait has been done, and its sender hears of
     it though it never asks again."""

@@ -8,6 +8,7 @@ import select
 import struct
 import subprocess
 import tempfile
+import time
 
 from lab.mapping import Child, check, libc, noise
 
@@ -15,7 +16,7 @@ LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, INIT, BATCH_FORGET, INTERRUPT = (
     1, 2, 3, 14, 15, 18, 26, 42, 36)
 ASYNC_READ = 1
 ROOT, FILE = 1, 2
-ENOSYS = 38
+EIO, ENOSYS = 5, 38
 
 
 def attributes(node, size):
@@ -25,10 +26,12 @@ def attributes(node, size):
 
 
 class Server:
-    """Answers the kernel; keeps reads waiting until told to go."""
+    """Answers the kernel; keeps reads waiting until told to go, or, if there is such a
+    thing, until they fail after so many seconds."""
 
-    def __init__(self, child, device, size):
+    def __init__(self, child, device, size, fails_after):
         self.child, self.device, self.size = child, device, size
+        self.fails_after = fails_after
         self.held, self.going = [], False
 
     def reply(self, unique, data=b"", error=0):
@@ -71,6 +74,10 @@ class Server:
             self.reply(unique, error=0 if opcode == RELEASE else ENOSYS)
 
     def read(self, unique, offset, length):
+        if self.fails_after:
+            time.sleep(self.fails_after)
+            self.reply(unique, error=EIO)
+            return
         if self.going:
             self.reply(unique, noise(self.size)[offset:offset + length])
             return
@@ -81,10 +88,11 @@ class Server:
 
 class SlowFile:
     """While a `with` lasts: .fd is the file of noise(size). wait() until somebody
-    waits for its bytes, answer() lets all of them come."""
+    waits for its bytes, answer() lets all of them come. With `fails_after` seconds none
+    come, ever."""
 
-    def __init__(self, size):
-        self.size = size
+    def __init__(self, size, fails_after=None):
+        self.size, self.fails_after = size, fails_after
 
     def __enter__(self):
         subprocess.run(["modprobe", "-q", "fuse"], check=False)
@@ -93,7 +101,8 @@ class SlowFile:
         options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
         check(libc.mount(b"slow", self.path.encode(), b"fuse", ctypes.c_ulong(0),
                          options.encode()))
-        self.child = Child(lambda child: Server(child, device, self.size).serve())
+        self.child = Child(lambda child: Server(child, device, self.size,
+                                                self.fails_after).serve())
         os.close(device)
         self.fd = os.open(f"{self.path}/file", os.O_RDONLY)
         return self
