@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
- * What differs between the kernels we support (6.1, 6.12, 7.2), and nowhere
- * else: the rest reads like code for the newest.
+ * What differs between the kernels we support (6.1, 6.12, 7.2): the rest reads like
+ * code for the newest. (What they have to compute a CRC with: icrc.c.)
  */
 #ifndef URXE_COMPAT_H
 #define URXE_COMPAT_H
@@ -169,7 +169,7 @@ static inline long compat_get_user_pages(unsigned long start, unsigned long n,
 }
 
 /* 6.17: a workqueue says so when its workers stay on the processor that queued. */
-#if KERNEL_VERSION(6, 17, 0) > LINUX_VERSION_CODE
+#ifdef HAVE_NO_WQ_PERCPU
 #define WQ_PERCPU 0
 #endif
 

@@ -26,5 +26,6 @@ probe-not = $(if $(shell tr -s '[:space:]' ' ' <$(srctree)/include/$(2) | \
 	grep -q '$(3)' || echo y),-D$(1))
 
 ccflags-y += $(call probe-not,HAVE_NO_WR_ATOMIC_WRITE,rdma/ib_verbs.h,IB_WR_ATOMIC_WRITE)
+ccflags-y += $(call probe-not,HAVE_NO_WQ_PERCPU,linux/workqueue.h,WQ_PERCPU)
 ccflags-y += $(call probe-not,HAVE_NO_HRTIMER_SETUP,linux/hrtimer.h,hrtimer_setup)
 ccflags-y += $(call probe-not,HAVE_NO_DMA_BUF_VMAP_UNLOCKED,linux/dma-buf.h,dma_buf_vmap_unlocked)

@@ -17,6 +17,7 @@
 #include "retry.h"
 #include "run.h"
 #include "sg.h"
+#include "trace.h"
 
 static const u8 wc_opcodes[] = {
 	[IB_WR_RDMA_WRITE]		= IB_WC_RDMA_WRITE,
@@ -215,6 +216,7 @@ static void on_rnr_nak(struct urxe_qp *qp, u8 code)
 	if (req->rnr_retries != 7)
 		req->rnr_retries--;
 	urxe_count(qp->dev, URXE_CNT_RETRY_RNR);
+	trace_urxe_retry(qp, URXE_CNT_RETRY_RNR);
 	urxe_req_rewind(qp);
 	urxe_req_rnr_wait(qp, code);
 }

@@ -79,7 +79,7 @@ enum urxe_trait {
 
 /* Both ends of a message in one packet. */
 #define OP_ONLY		(OP_FIRST | OP_LAST)
-/* What needs a responder resource to be replayed from. */
+/* What is answered by more than an acknowledgment, or later than it arrives. */
 #define OP_RD_ATOMIC	(OP_READ | OP_ATOMIC | OP_ATOMIC_WRITE | OP_FLUSH)
 
 /**

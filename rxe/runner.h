@@ -62,7 +62,7 @@ struct urxe_ctx {
 
 enum urxe_step {
 	URXE_STEP_DONE,		/* nothing left until the next kick */
-	URXE_STEP_AGAIN,	/* out of budget: go on in the worker */
+	URXE_STEP_AGAIN,	/* this turn is over: go on in a worker of some kind */
 	URXE_STEP_AWAY,		/* much to do: go on, on another processor */
 	URXE_STEP_SLEEP,	/* needs the memory of ctx->want, and may fault */
 };

@@ -12,7 +12,7 @@
 
         namespace virtio                                  the first namespace
         10.4.0.1, fd04::1                                   10.4.0.2, fd04::2
-        link a on a virtio-net device --- hub --- link b on a virtio-net device
+        link a on a virtio-net device -- cable -- link b on a virtio-net device
 
         127.0.0.1, ::1
         link on lo

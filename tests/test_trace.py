@@ -65,3 +65,13 @@ def test_a_retry_says_why(pair, trace):
             pair.no_netem()
         a.poll()
         assert all("cause=timeout" in line for line in retries())
+
+
+def test_a_wait_for_a_receiver_is_one(pair, trace):
+    with Two(pair, rnr_timer=1) as (a, b):
+        a.post(e.IBV_WR_SEND, 0, 8)
+        net.wait_for(lambda: any("cause=rnr" in line for line in
+                                 of_qp(trace(), "urxe_retry", a.qp.qp_num)), 10,
+                     "a retry for want of a receive request")
+        b.post_receive(0, 64)
+        a.poll()
