@@ -14,8 +14,8 @@
 #define PRESSURE_BYTES	(URXE_INBOX_LIMIT / 2)
 #define RELIEF_BYTES	(URXE_INBOX_LIMIT / 4)
 
-/* How long it is felt when nothing more is heard; and when there is no relief. */
-#define PRESSURE_TICKS	2UL
+/* How long it is felt when nothing more is heard; and when the receiver does not get on. */
+#define PRESSURE_TICKS	((unsigned long)HZ / 20 + 1)
 #define PATIENCE_TICKS	((unsigned long)HZ)
 
 #define PAUSE_US	100
@@ -23,7 +23,8 @@
 /**
  * struct place - a receiver that can't keep up
  * @who: it is; 0: nobody
- * @since: when that began, jiffies
+ * @least: of what has waited for it since
+ * @since: when that began, or @least became less, jiffies
  * @heard: when it was heard of last
  *
  * Read and written without a lock: what does not fit together is worth a pause, or one
@@ -31,6 +32,7 @@
  */
 struct place {
 	u32		who;
+	int		least;
 	unsigned long	since;
 	unsigned long	heard;
 };
@@ -66,15 +68,18 @@ void urxe_pressure_note(const struct urxe_qp *qp)
 	struct place *place = place_of(who);
 	bool known = READ_ONCE(place->who) == who;
 
-	if (waiting > PRESSURE_BYTES) {
-		WRITE_ONCE(place->heard, jiffies);
-		if (known)
-			return;
-		WRITE_ONCE(place->since, jiffies);
-		WRITE_ONCE(place->who, who);
-	} else if (known && waiting < RELIEF_BYTES) {
+	if (!known && waiting <= PRESSURE_BYTES)
+		return;
+	if (waiting < RELIEF_BYTES) {
 		WRITE_ONCE(place->who, 0);
+		return;
 	}
+	WRITE_ONCE(place->heard, jiffies);
+	if (known && waiting >= READ_ONCE(place->least))
+		return;
+	WRITE_ONCE(place->least, waiting);
+	WRITE_ONCE(place->since, jiffies);
+	WRITE_ONCE(place->who, who);
 }
 
 bool urxe_pressure_felt(const struct urxe_qp *qp)

@@ -18,8 +18,9 @@ struct urxe_qp;
  * @qp: the receiver
  *
  * With half of what may wait there is pressure: until it is down to a quarter, or nothing
- * has been heard for some milliseconds, or for a second. A receiver that has not got on
- * until then, or that somebody else keeps busy, is dropped for as over any wire. Any context.
+ * has been heard for 50 ms, or it has not become less for a second. What is for a receiver
+ * that has not got on until then, or that somebody else keeps busy, is dropped as over any
+ * wire. Any context.
  */
 void urxe_pressure_note(const struct urxe_qp *qp);
 
