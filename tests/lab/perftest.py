@@ -8,12 +8,15 @@ import threading
 
 from lab import command
 from lab.command import as_user, memory
+from lab.machine import DEBUG
 from lab.net import wait_for
 
 # What -a measures.
 ALL_SIZES = [2 ** n for n in range(1, 24)]
 # By a kernel where nobody listens.
 NOT_YET = "RDMA_CM_EVENT_REJECTED; error: 8"
+# Times as long may take where the kernel checks itself, and moves 20 MB/s.
+PATIENCE = 5 if DEBUG else 1
 
 _ports = itertools.count(18600)
 
@@ -147,7 +150,8 @@ def run_once(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
     The GID is what makes it IPv6; the two find each other over IPv4, which every version of
     perftest can, unless the options have --ipv6-addr. With user set both run as a user who
     is not root, with memlock bytes of locked memory allowed. To watch them takes processor
-    time. cpus are those that client and server may use. Returns a Result, raises Failed."""
+    time. cpus are those that client and server may use; the timeout is in seconds. Returns
+    a Result, raises Failed."""
     port = str(next(_ports))
     client_ip, server_ip = ((pair.a.ipv6, pair.b.ipv6) if ipv6 else
                             (pair.a.ipv4, pair.b.ipv4))
@@ -165,7 +169,7 @@ def run_once(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
         if watched:
             watch = Watch([server.pid, client.pid])
             watch.start()
-        output, errors = client.communicate(timeout=timeout)
+        output, errors = client.communicate(timeout=timeout * PATIENCE)
         if client.returncode:
             server_output = stop(server)
         else:
