@@ -310,14 +310,14 @@ def arguments_of(program):
 UNLUCKY = "exit status 16 (client), 0 (server)"
 
 
-def with_luck(run_it, tries):
-    for _ in range(tries - 1):
+def with_luck(run_it, tries=5):
+    for left in reversed(range(tries)):
         try:
             return run_it()
         except Failed as failed:
-            if UNLUCKY not in str(failed):
+            if UNLUCKY not in str(failed) or not (left or machine.DEBUG):
                 raise
-    return run_it()
+    return pytest.skip("here the server has always gone when the client looks")
 
 
 @pytest.mark.parametrize("program", slow_but(QUICK, PROGRAMS))
@@ -328,7 +328,10 @@ def test_program(pair, program):
     server, client = ([str(word).format(**names) for word in argv] for argv in both)
     def run_it():
         return pair_up(pair, server, client, **how)
-    with_luck(run_it, tries=5 if program == "rstream-async" else 1)
+    if program == "rstream-async":
+        with_luck(run_it)
+    else:
+        run_it()
 
 
 @pytest.mark.slow
