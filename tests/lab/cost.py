@@ -53,6 +53,7 @@ def contestants():
         yield [Contestant("unpinned", pair.a.link, "unpinned"),
                Contestant("pinned", pair.a.link, "pinned"),
                Contestant("rdma_rxe", pair.b.link)]
+    net.unload("rxe")
 
 
 @contextlib.contextmanager
