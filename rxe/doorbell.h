@@ -33,10 +33,11 @@ struct urxe_doorbell {
  * @qp: the QP
  *
  * A consumer that waits for what it has posted has it sent here and now. One that
- * posts and posts to an RC peer is not slowed down: a stream worker sends, and what is
- * posted meanwhile goes into one batch. Not where the bytes are only referred to, since nobody but the caller reaches his memory
- * without a detour; nor for UC and UD, where nothing is acknowledged, and the time that
- * sending takes is all that slows down a consumer.
+ * posts and posts to an RC peer is not slowed down: a stream worker sends, and what
+ * is posted meanwhile goes into one batch. Not where the bytes are only referred to,
+ * since nobody but the caller reaches his memory without a detour; nor for UC and UD,
+ * where nothing is acknowledged, and the time that sending takes is all that slows
+ * down a consumer.
  * Context: any.
  */
 void urxe_doorbell_ring(struct urxe_qp *qp);

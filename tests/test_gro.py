@@ -72,7 +72,7 @@ def arrive(pair, checked, ident):
     with Line(pair) as line, in_bursts(pair):
         for number, roce in enumerate(long_write(line, data)):
             line.injector.send(roce, checked=checked(number), ident=ident(number))
-        assert answer_of(line) == (wire.ACK, PACKETS - 1, 0x1f)
+        assert answer_of(line) == (wire.ACK, PACKETS - 1, wire.ACCEPTED)
         assert same(line.b.memory[0:SIZE], data + line.before[len(data):])
 
 

@@ -296,8 +296,8 @@ def test_duplicates(pair):
     with Line(pair) as line, counting(pair.b.link, rx_duplicate=9):
         b = line.b
         send = line.header(wire.SEND_ONLY, 0) + b"once"
-        assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
-        assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
+        assert line.ask(send) == [(wire.ACK, 0, wire.ACCEPTED)]
+        assert line.ask(send) == [(wire.ACK, 0, wire.ACCEPTED)]
         done, = b.poll_receive()
         assert (done.wr_id, done.byte_len) == (0, 4)
         faa = line.atomic(wire.FAA, 1, 64, 5)
@@ -313,7 +313,7 @@ def test_duplicates(pair):
                 (wire.READ_FIRST, 2), (wire.READ_MIDDLE, 3), (wire.READ_LAST, 4)]
             assert same(b"".join(one.payload for one in answers), b.memory[0:3000])
         # Of what is acknowledged now a READ is none, though it came later.
-        assert line.ask(send) == [(wire.ACK, 0, 0x1f)]
+        assert line.ask(send) == [(wire.ACK, 0, wire.ACCEPTED)]
         # From the middle of it on, as one asks who has got the beginning.
         line.injector.send(line.read(3, 1024, 3000 - 1024))
         answers = line.injector.heard(2, 2)
@@ -325,8 +325,8 @@ def test_duplicates(pair):
         # Not what was asked for the first time: no answer, no harm.
         assert line.ask(line.read(2, 0, 9999), seconds=0.2) == []
         write = line.write(5, 200, b"first")
-        assert line.ask(write) == [(wire.ACK, 5, 0x1f)]
-        assert line.ask(line.write(5, 200, b"again")) == [(wire.ACK, 5, 0x1f)]
+        assert line.ask(write) == [(wire.ACK, 5, wire.ACCEPTED)]
+        assert line.ask(line.write(5, 200, b"again")) == [(wire.ACK, 5, wire.ACCEPTED)]
         assert same(b.memory[200:205], b"first")
         b.nothing(0)
         assert b.state() == e.IBV_QPS_RTS
@@ -376,10 +376,10 @@ def test_word_twice(pair):
     """A word that is written at once is not written over what came since."""
     with Line(pair) as line:
         word = line.header(wire.ATOMIC_WRITE, 0) + line.reth(64, 8) + b"the word"
-        assert line.ask(word) == [(wire.READ_ONLY, 0, 0x1f)]
+        assert line.ask(word) == [(wire.READ_ONLY, 0, wire.ACCEPTED)]
         assert same(line.b.memory[64:72], b"the word")
-        assert line.ask(line.write(1, 64, b"since...")) == [(wire.ACK, 1, 0x1f)]
-        assert line.ask(word) == [(wire.READ_ONLY, 0, 0x1f)]
+        assert line.ask(line.write(1, 64, b"since...")) == [(wire.ACK, 1, wire.ACCEPTED)]
+        assert line.ask(word) == [(wire.READ_ONLY, 0, wire.ACCEPTED)]
         assert same(line.b.memory[64:72], b"since...")
 
 
@@ -390,7 +390,7 @@ def test_asked_again_too_late(pair):
         region = line.b.register()
         read = line.header(wire.READ_REQUEST, 0) + line.reth(0, 8, region.rkey)
         for _ in range(2):
-            assert line.ask(read) == [(wire.READ_ONLY, 0, 0x1f)]
+            assert line.ask(read) == [(wire.READ_ONLY, 0, wire.ACCEPTED)]
         region.close()
         assert line.ask(read, seconds=0.3) == []
         line.works(1)
@@ -403,9 +403,9 @@ def test_changed_while_ready(pair):
                                  access=e.IBV_ACCESS_REMOTE_READ)
         line.b.qp.modify(attr, e.IBV_QP_MIN_RNR_TIMER | e.IBV_QP_ACCESS_FLAGS)
         for psn in range(4):
-            assert line.ask(line.header(wire.SEND_ONLY, psn)) == [(wire.ACK, psn, 0x1f)]
+            assert line.ask(line.header(wire.SEND_ONLY, psn)) == [(wire.ACK, psn, wire.ACCEPTED)]
         assert line.ask(line.header(wire.SEND_ONLY, 4)) == [(wire.ACK, 4, 0x20 | 9)]
-        assert line.ask(line.read(4, 0, 8)) == [(wire.READ_ONLY, 4, 0x1f)]
+        assert line.ask(line.read(4, 0, 8)) == [(wire.READ_ONLY, 4, wire.ACCEPTED)]
         assert line.ask(line.write(5, 0, b"wrong")) == [(wire.ACK, 5, wire.INVALID)]
         line.b.wait_state(e.IBV_QPS_ERR)
         assert same(line.b.memory[0:SIZE], line.before)
@@ -462,7 +462,7 @@ def test_refused_read(pair, length):
     and does not count as a message."""
     with Line(pair) as line, counting(pair.b.link, tx_error_nak=1):
         for psn in range(2):
-            assert line.ask(line.write(psn, 0, b"four")) == [(wire.ACK, psn, 0x1f)]
+            assert line.ask(line.write(psn, 0, b"four")) == [(wire.ACK, psn, wire.ACCEPTED)]
         line.injector.send(line.header(wire.READ_REQUEST, 2) + line.reth(0, length, 1))
         answer, = line.injector.heard(2, 1)
         assert (answer.opcode, answer.psn) == (wire.ACK, 2)

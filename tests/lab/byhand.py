@@ -78,7 +78,7 @@ class Line(ByHand):
 
     def works(self, psn):
         """b does what it is asked to next, and all before left no trace."""
-        assert self.ask(self.write(psn, 100, b"right")) == [(wire.ACK, psn, 0x1f)]
+        assert self.ask(self.write(psn, 100, b"right")) == [(wire.ACK, psn, wire.ACCEPTED)]
         assert same(self.b.memory[0:SIZE], self.before[:100] + b"right" + self.before[105:])
         self.b.nothing(0)
         assert self.b.state() == e.IBV_QPS_RTS
@@ -108,7 +108,7 @@ class Answers(ByHand):
         """Nothing from a but what it may send once more."""
         assert all(packet.psn <= last for packet in self.injector.heard(0.1))
 
-    def say(self, psn, syndrome=0x1f, opcode=wire.ACK, more=b"", **options):
+    def say(self, psn, syndrome=wire.ACCEPTED, opcode=wire.ACK, more=b"", **options):
         roce = wire.bth(opcode, self.a.qp.qp_num, psn, pad=-len(more) % 4) + \
             struct.pack("!I", syndrome << 24 | 1) + more + bytes(-len(more) % 4)
         self.injector.send(roce, **options)
