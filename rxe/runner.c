@@ -19,8 +19,12 @@
 /* Packets' worth of work before softirq or a system call lets others have a go. */
 #define BUDGET_INLINE	512
 #define BUDGET_WORKER	4096
-/* A worker's turn ends after this, too: where packets take long, others wait long. */
+/*
+ * A stream worker's turn ends after this, too: where packets take long, others wait
+ * long. One that may fault takes nobody's turn, and its pages take what they take.
+ */
 #define TURN_TICKS	DIV_ROUND_UP(HZ, 250)
+#define FAULTS_TICKS	MAX_JIFFY_OFFSET
 
 /* For how long a caller waits for a worker to step aside. */
 #define CLAIM_TICKS	1
@@ -283,7 +287,6 @@ static void run_handed(struct urxe_runner *runner, struct urxe_ctx *ctx)
 	struct urxe_runner *own;
 
 	ctx->yields = true;
-	ctx->until = jiffies + TURN_TICKS;
 	run(runner, ctx);
 	own = ctx->aside;
 	run_next(ctx);
@@ -300,6 +303,7 @@ static void run_worker(struct work_struct *work)
 	struct urxe_ctx ctx = {
 		.may_sleep = true,
 		.budget = BUDGET_WORKER,
+		.until = jiffies + FAULTS_TICKS,
 		.mm = runner->mm,
 	};
 	bool inside;
@@ -315,7 +319,10 @@ static void run_worker(struct work_struct *work)
 
 static void run_turn(struct urxe_runner *runner)
 {
-	struct urxe_ctx ctx = { .budget = BUDGET_INLINE };
+	struct urxe_ctx ctx = {
+		.budget = BUDGET_INLINE,
+		.until = jiffies + TURN_TICKS,
+	};
 
 	run_handed(runner, &ctx);
 }
