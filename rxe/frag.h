@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
 /*
  * Memory that packets are written into: pieces of large pages, cut off one after
- * the other, so that many packets make one fragment of an skb.
+ * the other, so that many packets make one fragment of an skb. Each processor that
+ * has sent keeps up to 1 MiB of such pages until the module goes.
  */
 #ifndef URXE_FRAG_H
 #define URXE_FRAG_H
