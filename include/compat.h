@@ -124,7 +124,9 @@ static inline void compat_del_gids(struct ib_device *ibdev, u32 port,
 #define IB_DEVICE_ATOMIC_WRITE	BIT_ULL(40)
 /* No region can have the right: the core before refuses it. */
 #define IB_DEVICE_FLUSH_GLOBAL	0
+#define IB_DEVICE_FLUSH_PERSISTENT 0
 #define IB_ACCESS_FLUSH_GLOBAL	BIT(8)
+#define IB_ACCESS_FLUSH_PERSISTENT BIT(9)
 #endif
 
 /* wr.flush of struct rxe_send_wr: 6.2 and later. */

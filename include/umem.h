@@ -48,10 +48,13 @@ struct umem_resident;
  * enum umem_flags - how a range is opened
  * @UMEM_READ: it will only be read
  * @UMEM_WRITE: it may be written
+ * @UMEM_PERSISTENT: only if all of it can be made to outlive the machine; see
+ *		     umem_persist()
  */
 enum umem_flags {
 	UMEM_READ	= 0,
 	UMEM_WRITE	= 1 << 0,
+	UMEM_PERSISTENT	= 1 << 1,
 };
 
 /* The range is the owner's whole address space: offset is address. */
@@ -118,7 +121,7 @@ struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
  *
  * Context: process, may sleep.
  * Return: the umem, to be given to umem_release(), or ERR_PTR():
- * -EINVAL, -ENOMEM, -EFAULT, -EINTR.
+ * -EINVAL (also for @UMEM_PERSISTENT and memory that is none), -ENOMEM, -EFAULT, -EINTR.
  */
 struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags);
 
@@ -225,6 +228,21 @@ enum umem_fetch {
  */
 long umem_prefetch(struct umem *umem, size_t off, size_t len,
 		   enum umem_fetch how);
+
+/**
+ * umem_persist - have what was written outlive the machine
+ * @umem: the range, not pinned
+ * @off: offset of the first byte
+ * @len: bytes, any number
+ *
+ * As msync(2) with MS_SYNC, for shared mappings of files that are on storage; whether by
+ * way of the page cache or of DAX. What else is mapped there can't be made to last.
+ *
+ * Context: may sleep, as long as the storage takes; the caller runs on the owner's mm.
+ * Return: 0; -EFAULT (out of the range, nothing that lasts, pinned, a dma-buf); -EINTR;
+ * -EAGAIN when the caller is not on the owner's mm; and what the file system says (-EIO).
+ */
+int umem_persist(struct umem *umem, size_t off, size_t len);
 
 /**
  * umem_read - copy from a range to a kernel buffer, may fault

@@ -258,3 +258,20 @@ int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 	kernel_atomic(kernel_addr(mr, va, &len), op, a, b, old);
 	return 0;
 }
+
+/* --- persistence -------------------------------------------------------- */
+
+/* Takes as long as storage does: never in place. */
+int urxe_mr_persist(struct urxe_mr *mr, u64 va, u64 len, struct urxe_ctx *ctx)
+{
+	int err = -EAGAIN;
+
+	if (mr->type != URXE_MR_USER)
+		return -EFAULT;
+	if (ctx->may_sleep) {
+		urxe_ctx_begin_wait(ctx, mr);
+		err = umem_persist(mr->umem, va - mr->iova, len);
+		urxe_ctx_end_wait(ctx);
+	}
+	return user_result(mr, ctx, err, false);
+}

@@ -50,6 +50,12 @@ int urxe_mr_atomic(struct urxe_mr *mr, u64 va, enum umem_atomic_op op, u64 a,
 		   u64 b, u64 *old, struct urxe_ctx *ctx);
 
 /*
+ * Have what is in @len bytes at @va outlive the machine; likewise. Also returns what the
+ * file system says.
+ */
+int urxe_mr_persist(struct urxe_mr *mr, u64 va, u64 len, struct urxe_ctx *ctx);
+
+/*
  * Could bytes be read here, without waiting? @mr is from urxe_mr_get() for at least
  * this range. A hint; see umem_at_hand().
  */

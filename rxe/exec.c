@@ -199,30 +199,50 @@ static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	return 0;
 }
 
+/* Storage that fails is not the requester's fault. */
+static int flush_result(int err)
+{
+	switch (err) {
+	case 0:
+	case -EAGAIN:
+		return err;
+	case -EFAULT:
+		return FAIL_ACCESS;
+	default:
+		return FAIL_OP;
+	}
+}
+
 /*
  * What came before is in memory, and every processor and device sees it there: to
- * flush it is to have got here. No region has the right to be made persistent.
+ * flush it for all to see is to have got here.
  */
-static int do_flush(struct urxe_qp *qp, const struct urxe_pkt *pkt)
+static int do_flush(struct urxe_qp *qp, const struct urxe_pkt *pkt,
+		    struct urxe_ctx *ctx)
 {
 	const struct urxe_feth *feth = pkt_ext(pkt);
 	const struct urxe_reth *reth = (const void *)(feth + 1);
-	u32 bits = be32_to_cpu(feth->bits), rkey = be32_to_cpu(reth->rkey);
+	const u32 bits = be32_to_cpu(feth->bits);
+	const u32 rkey = be32_to_cpu(reth->rkey);
+	const int access = urxe_feth_access(feth->bits);
+	const u64 va = be64_to_cpu(reth->va);
+	const u32 len = be32_to_cpu(reth->len);
+	const bool whole = bits & FETH_LEVEL_MASK;
 	struct urxe_mr *mr;
+	int err = 0;
 
 	if (!urxe_feth_ok(feth->bits))
 		return FAIL_INV_REQ;
-	if (bits & IB_FLUSH_PERSISTENT)
-		return FAIL_ACCESS;
-	if (bits & FETH_LEVEL_MASK)
-		mr = urxe_mr_get_whole(qp, rkey, IB_ACCESS_FLUSH_GLOBAL);
-	else
-		mr = urxe_mr_get_remote(qp, rkey, IB_ACCESS_FLUSH_GLOBAL,
-					be64_to_cpu(reth->va),
-					be32_to_cpu(reth->len));
+	mr = whole ? urxe_mr_get_whole(qp, rkey, access) :
+		     urxe_mr_get_remote(qp, rkey, access, va, len);
 	if (!mr)
 		return FAIL_ACCESS;
+	if (bits & IB_FLUSH_PERSISTENT)
+		err = urxe_mr_persist(mr, whole ? mr->first : va,
+				      whole ? mr->length : len, ctx);
 	urxe_mr_put(mr);
+	if (err)
+		return flush_result(err);
 	urxe_answer_empty(qp, pkt->psn);
 	return 0;
 }
@@ -256,6 +276,6 @@ int urxe_resp_execute(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 	if (pkt->traits & OP_ATOMIC_WRITE)
 		return do_atomic_write(qp, pkt, ctx);
 	if (pkt->traits & OP_FLUSH)
-		return do_flush(qp, pkt);
+		return do_flush(qp, pkt, ctx);
 	return do_read(qp, pkt);
 }

@@ -18,6 +18,7 @@
 #define URXE_MR_ACCESS	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |	\
 			 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |	\
 			 IB_ACCESS_MW_BIND | IB_ACCESS_FLUSH_GLOBAL |		\
+			 IB_ACCESS_FLUSH_PERSISTENT |				\
 			 IB_ACCESS_ON_DEMAND | IB_ACCESS_HUGETLB |		\
 			 IB_ACCESS_OPTIONAL)
 
@@ -52,12 +53,13 @@ struct ib_mr *urxe_get_dma_mr(struct ib_pd *ibpd, int access)
 
 static unsigned int umem_flags(int access)
 {
-	return ib_access_writable(access) ? UMEM_WRITE : UMEM_READ;
+	return (ib_access_writable(access) ? UMEM_WRITE : UMEM_READ) |
+	       (access & IB_ACCESS_FLUSH_PERSISTENT ? UMEM_PERSISTENT : 0);
 }
 
 /*
- * A program that asks for on-demand paging gets it under either policy. All of its
- * address space is nothing that could be pinned, and not what an address of 0 and
+ * A program that asks for on-demand paging gets it under either policy, and so it is with
+ * files that are to be made persistent: those can't be pinned. All of its address space is nothing that could be pinned, and not what an address of 0 and
  * no known length mean otherwise.
  */
 static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
@@ -65,7 +67,7 @@ static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
 {
 	unsigned int flags = umem_flags(access);
 
-	if (access & IB_ACCESS_ON_DEMAND)
+	if (access & (IB_ACCESS_ON_DEMAND | IB_ACCESS_FLUSH_PERSISTENT))
 		return umem_open(start, length, flags);
 	if (length == UMEM_WHOLE_MM)
 		return ERR_PTR(-EINVAL);

@@ -151,6 +151,13 @@ static bool sequence_ok(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	return kind && qp->resp.in_msg == kind;
 }
 
+static int flush_access(const struct urxe_pkt *pkt)
+{
+	const struct urxe_feth *feth = pkt_ext(pkt);
+
+	return urxe_feth_access(feth->bits);
+}
+
 static bool permitted(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 {
 	int flags = qp->attr.qp_access_flags;
@@ -162,7 +169,7 @@ static bool permitted(const struct urxe_qp *qp, const struct urxe_pkt *pkt)
 	if (pkt->traits & OP_ATOMIC)
 		return (flags & IB_ACCESS_REMOTE_ATOMIC) && qp->resp.num_res;
 	if (pkt->traits & OP_FLUSH)
-		return flags & IB_ACCESS_FLUSH_GLOBAL;
+		return !(flush_access(pkt) & ~flags);
 	/* Else it is a reserved opcode. */
 	return pkt->traits & OP_SEND;
 }

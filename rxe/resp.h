@@ -131,6 +131,7 @@ struct urxe_resp {
 #define FAIL_SEQ	NAK(AETH_NAK_SEQ_ERR)
 #define FAIL_INV_REQ	NAK(AETH_NAK_INV_REQ)
 #define FAIL_ACCESS	NAK(AETH_NAK_REM_ACC)
+#define FAIL_OP		NAK(AETH_NAK_REM_OP)
 #define FAIL_TOLD	NAK(0xff)	/* all has been said and done */
 
 /* The step of the RQ side; beginning and end, while nobody runs it. */

@@ -87,6 +87,15 @@ static inline __be32 urxe_feth_bits(u8 level, u8 type)
 	return cpu_to_be32((u32)level << FETH_LEVEL_SHIFT | type);
 }
 
+/* The rights it takes. */
+static inline int urxe_feth_access(__be32 bits)
+{
+	u32 type = be32_to_cpu(bits) & FETH_TYPE_MASK;
+
+	return (type & IB_FLUSH_GLOBAL ? IB_ACCESS_FLUSH_GLOBAL : 0) |
+	       (type & IB_FLUSH_PERSISTENT ? IB_ACCESS_FLUSH_PERSISTENT : 0);
+}
+
 /* A level and a type that there are, and nothing else. */
 static inline bool urxe_feth_ok(__be32 bits)
 {

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
-"""FLUSH: what was written before is where everybody sees it.
+"""FLUSH: what was written before is where everybody sees it, or stays.
 
         namespace A                       namespace B
         10.1.0.1                          10.1.0.2
         link a on va ------- veth ------- vb with link b
 """
 
+import contextlib
+import mmap
+import os
 import random
 
 import pytest
 from pyverbs.mr import MR
 from pyverbs.pyverbs_error import PyverbsError
 
+from lab import disk
 from lab.machine import KERNEL
+from lab.mapping import ANON, PRIVATE, SHARED, Mapping
 from lab.marks import one_host_too
 from lab.rc import FLUSH_GLOBAL_CAP, Two, e, extend, same
 from lab.verbs import ACCESS
@@ -33,15 +38,20 @@ def flush_right():
     return e.IBV_ACCESS_FLUSH_GLOBAL
 
 
-class Flushers(Two):
-    """Nodes a and b; a's queue pair can ask for a flush."""
+def lasting_right():
+    """Likewise, so that it outlives the machine."""
+    return flush_right() and e.IBV_ACCESS_FLUSH_PERSISTENT
 
-    def __init__(self, pair, access=None, qp_access=None):
-        everything = ACCESS | flush_right()
-        self.ready = False
+
+class Flushers(Two):
+    """Nodes a and b; a's queue pair can ask for a flush of b's memory."""
+
+    def __init__(self, pair, access=None, qp_access=None, memory=None):
+        everything = ACCESS | flush_right() | lasting_right()
+        access = ACCESS | flush_right() if access is None else access
         try:
-            super().__init__(pair, size=SIZE, connect=False,
-                             access=everything if access is None else access,
+            super().__init__(pair, connect=False, a={"size": SIZE},
+                             b={"size": SIZE, "access": access, "memory": memory},
                              qp_access=everything if qp_access is None else qp_access)
         except PyverbsError:
             if KNOWN:
@@ -95,8 +105,7 @@ def test_flush(pair):
 @pytest.mark.parametrize("what", ("range", "key", "region", "kind", "none"))
 def test_refused(pair, what):
     """What lies outside, or may not be flushed, or not so."""
-    everything = ACCESS | flush_right()
-    access = ACCESS if what == "region" else everything
+    access = ACCESS if what == "region" else None
     for level in (e.IBV_FLUSH_RANGE, e.IBV_FLUSH_MR):
         if what == "range" and level == e.IBV_FLUSH_MR:
             continue
@@ -108,9 +117,148 @@ def test_refused(pair, what):
 
 
 def test_not_by_this_queue_pair(pair):
-    """A queue pair that does not give the right."""
-    with Flushers(pair, qp_access=ACCESS) as two:
-        assert two.flush() == [e.IBV_WC_REM_INV_REQ_ERR]
+    """A queue pair that does not give the right, or not this one."""
+    for access, kind in ((0, e.IBV_FLUSH_GLOBAL), (flush_right(), e.IBV_FLUSH_PERSISTENT),
+                         (lasting_right(), e.IBV_FLUSH_GLOBAL)):
+        with Flushers(pair, qp_access=ACCESS | access) as two:
+            assert two.flush(kind=kind) == [e.IBV_WC_REM_INV_REQ_ERR]
+
+
+# --- what outlives the machine ----------------------------------------------
+
+STAYS = {"ext4": disk.Ext4, "dax": disk.Dax}
+
+
+class Kept(contextlib.ExitStack):
+    """A file system with a file of zeroes that are on the storage: self.memory is a
+    mapping of it that a region is to be made of."""
+
+    def __init__(self, file_system):
+        super().__init__()
+        lasting_right()
+        if not KNOWN:
+            pytest.skip("the kernel knows no such right")
+        try:
+            self.place = self.enter_context(file_system())
+        except disk.Missing as missing:
+            pytest.skip(str(missing))
+        self.name = f"{self.place.path}/file"
+        with open(self.name, "wb", 0) as file:
+            file.write(bytes(SIZE))
+        os.sync()
+        self.memory = self.mapping()
+
+    def mapping(self, flags=SHARED):
+        file = os.open(self.name, os.O_RDWR)
+        try:
+            return Mapping(SIZE, fd=file, flags=flags)
+        finally:
+            os.close(file)
+
+    def after_power_cut(self):
+        """The file's bytes; to be called when no region or mapping is left."""
+        self.place.mount_again()
+        with open(self.name, "rb") as file:
+            return file.read()
+
+
+def lasting(pair, memory):
+    return Flushers(pair, access=ACCESS | flush_right() | lasting_right(), memory=memory)
+
+
+@pytest.mark.parametrize("level", ("RANGE", "MR"))
+@pytest.mark.parametrize("sort", STAYS)
+def test_stays(pair, sort, level):
+    """What was written before a flush is there after a power cut."""
+    data = random.Random(2).randbytes(SIZE)
+    with Kept(STAYS[sort]) as kept:
+        with lasting(pair, kept.memory) as two:
+            two.a.memory[0:SIZE] = data
+            assert two.flush(write=SIZE, kind=e.IBV_FLUSH_PERSISTENT,
+                             level=getattr(e, f"IBV_FLUSH_{level}")) == [GOOD, GOOD]
+            kept.place.stop()
+        assert same(kept.after_power_cut(), data)
+
+
+def test_part_stays(pair):
+    """Of what was written only some pages, by a flush of both kinds. (Pages of one folio
+    go to the storage together.)"""
+    data = random.Random(3).randbytes(SIZE)
+    first, end = 3 * mmap.PAGESIZE, 5 * mmap.PAGESIZE
+    with Kept(disk.Ext4) as kept:
+        with lasting(pair, kept.memory) as two:
+            two.a.memory[0:SIZE] = data
+            assert two.flush(first, end - first, write=SIZE,
+                             kind=e.IBV_FLUSH_GLOBAL | e.IBV_FLUSH_PERSISTENT) \
+                == [GOOD, GOOD]
+            kept.place.stop()
+        assert same(kept.after_power_cut()[first:end], data[first:end])
+
+
+def test_what_all_see_is_not_kept(pair):
+    """Without a flush to persistence a power cut takes it: so the others tell something."""
+    with Kept(disk.Ext4) as kept:
+        with lasting(pair, kept.memory) as two:
+            two.a.memory[0:SIZE] = data = random.Random(3).randbytes(SIZE)
+            assert two.flush(write=SIZE) == [GOOD, GOOD]
+            assert same(kept.memory[0:SIZE], data)
+            kept.place.stop()
+        assert same(kept.after_power_cut(), bytes(SIZE))
+
+
+def test_flushed_again(pair):
+    """Pages that went to the storage, and were written anew since."""
+    with Kept(disk.Ext4) as kept:
+        with lasting(pair, kept.memory) as two:
+            for seed in range(3):
+                data = random.Random(seed).randbytes(SIZE)
+                two.a.memory[0:SIZE] = data
+                assert two.flush(write=SIZE, kind=e.IBV_FLUSH_PERSISTENT) == [GOOD, GOOD]
+            kept.place.stop()
+        assert same(kept.after_power_cut(), data)
+
+
+def test_storage_that_fails(pair):
+    """Is not the requester's fault."""
+    with Kept(disk.Ext4) as kept:
+        with lasting(pair, kept.memory) as two:
+            two.a.memory[0:SIZE] = random.Random(4).randbytes(SIZE)
+            two.a.post(e.IBV_WR_RDMA_WRITE, 0, SIZE, two.b.identity())
+            two.a.poll()
+            kept.place.stop()
+            assert two.flush(kind=e.IBV_FLUSH_PERSISTENT) == [e.IBV_WC_REM_OP_ERR]
+            two.b.wait_state(e.IBV_QPS_ERR)
+        assert same(kept.after_power_cut(), bytes(SIZE))
+
+
+def test_mapping_that_changed(pair):
+    """What is there now can't be made to last."""
+    with Kept(disk.Ext4) as kept:
+        with lasting(pair, kept.memory) as two:
+            Mapping(mmap.PAGESIZE, addr=kept.memory.addr + mmap.PAGESIZE)
+            assert two.flush(0, mmap.PAGESIZE, kind=e.IBV_FLUSH_PERSISTENT) == [GOOD]
+            assert two.flush(kind=e.IBV_FLUSH_PERSISTENT) == [REFUSED]
+
+
+def test_memory_that_does_not_last(pair):
+    """Is refused when it is registered; and a file is not, whatever the policy, since it
+    is not pinned."""
+    access = ACCESS | lasting_right()
+    with Kept(disk.Ext4) as kept, contextlib.ExitStack() as stack, Two(pair) as (a, _):
+        memory_file = os.memfd_create("memory")
+        stack.callback(os.close, memory_file)
+        os.ftruncate(memory_file, SIZE)
+        for memory in (Mapping(SIZE), Mapping(SIZE, flags=SHARED | ANON & ~PRIVATE),
+                       Mapping(SIZE, fd=memory_file, flags=SHARED),
+                       kept.mapping(PRIVATE)):
+            stack.callback(memory.close)
+            with pytest.raises(PyverbsError, match="Invalid argument|Errno: 22"):
+                MR(a.pd, SIZE, access, address=memory.addr)
+        with pytest.raises(PyverbsError, match="Invalid argument|Errno: 22"):
+            MR(a.pd, 0, access | e.IBV_ACCESS_ON_DEMAND, implicit=True)
+        with pair.a.link.memory_policy("pinned"):
+            MR(a.pd, SIZE, access, address=kept.memory.addr).close()
+        kept.memory.close()
 
 
 def test_reported(pair):
@@ -118,8 +266,9 @@ def test_reported(pair):
     with Two(pair) as (a, _):
         flags = a.context.query_device_ex().device_cap_flags_ex
         assert flags & ATOMIC_WRITE_CAP
-        assert not flags & FLUSH_PERSISTENT_CAP
+        assert bool(flags & FLUSH_PERSISTENT_CAP) == KNOWN
         assert bool(flags & FLUSH_GLOBAL_CAP) == KNOWN
         if not KNOWN:
-            with pytest.raises(PyverbsError):
-                MR(a.pd, 4096, e.IBV_ACCESS_LOCAL_WRITE | 1 << 8)
+            for right in (1 << 8, 1 << 9):
+                with pytest.raises(PyverbsError):
+                    MR(a.pd, 4096, e.IBV_ACCESS_LOCAL_WRITE | right)

@@ -39,6 +39,9 @@ bool umem_covers(const struct umem *umem, size_t off, size_t len);
 int umem_check(const struct umem *umem, size_t off, size_t len,
 	       enum umem_dir dir);
 
+/* persist.c: does what is written there outlive the machine? mmap_lock is held. */
+bool umem_vma_persists(const struct vm_area_struct *vma);
+
 /*
  * pin.c. To pin and to unpin may sleep; the rest is for any context, and the caller has
  * done umem_check().

@@ -2,6 +2,7 @@
 """File systems to map files of: ext4 on a file, ext4 with DAX on memory that the
 kernel was told to take for persistent, tmpfs, hugetlbfs."""
 
+import fcntl
 import os
 import struct
 import subprocess
@@ -16,13 +17,32 @@ class Missing(Exception):
     """The machine lacks what it takes; the text says what."""
 
 
+SHUTDOWN, NO_LOG = 0x8004587d, struct.pack("I", 2)
+
+
 class FileSystem:
     """A file system of its own, mounted while a `with` lasts."""
 
     def __enter__(self):
         self.path = tempfile.mkdtemp()
+        self.make()
         self.mount()
         return self
+
+    def make(self):
+        """What it is on."""
+
+    def stop(self):
+        """As a power cut does: of what is not on the storage by now, nothing will be.
+        Nothing can be read or written any more."""
+        place = os.open(self.path, os.O_RDONLY)
+        fcntl.ioctl(place, SHUTDOWN, NO_LOG)
+        os.close(place)
+
+    def mount_again(self):
+        """When no file is open or mapped."""
+        run("umount", self.path)
+        self.mount()
 
     def __exit__(self, *exc):
         run("umount", self.path)
@@ -73,12 +93,14 @@ def bitmap(used, size):
 class Ext4(FileSystem):
     """On a loop device over a file in memory."""
 
-    def mount(self):
+    def make(self):
         for module in ("loop", "ext4"):
             subprocess.run(["modprobe", "-q", module], check=False)
         self.image = tempfile.NamedTemporaryFile(dir="/tmp")
         os.truncate(self.image.fileno(), BLOCKS * BLOCK)
         make_ext4(self.image.name)
+
+    def mount(self):
         run("mount", "-o", "loop", "-t", "ext4", self.image.name, self.path)
 
     def __exit__(self, *exc):
@@ -89,12 +111,14 @@ class Ext4(FileSystem):
 class Dax(FileSystem):
     """On /dev/pmem0: boot with memmap=64M!1G."""
 
-    def mount(self):
+    def make(self):
         for module in ("nd_e820", "nd_pmem", "ext4"):
             subprocess.run(["modprobe", "-q", module], check=False)
         if not os.path.exists("/dev/pmem0"):
             raise Missing("no persistent memory; boot with memmap=64M!1G")
         make_ext4("/dev/pmem0")
+
+    def mount(self):
         run("mount", "-t", "ext4", "-o", "dax=always", "/dev/pmem0", self.path)
 
 

@@ -15,8 +15,10 @@ from lab.net import wait_for
 ALL_SIZES = [2 ** n for n in range(1, 24)]
 # By a kernel where nobody listens.
 NOT_YET = "RDMA_CM_EVENT_REJECTED; error: 8"
-# Times as long may take where the kernel checks itself, and moves 20 MB/s.
+# Times as long may take where the kernel checks itself, and moves 20 MB/s. So may a peer's
+# answer: 0.5 s instead of a sixteenth of a second, where sixteen QPs have two processors.
 PATIENCE = 5 if DEBUG else 1
+TIMEOUT = ("-u", "17") if DEBUG else ()
 
 _ports = itertools.count(18600)
 
@@ -157,7 +159,7 @@ def run_once(pair, tool, *options, ipv6=False, user=False, memlock=64 * 1024,
                             (pair.a.ipv4, pair.b.ipv4))
     def argv(end, address):
         return [tool, "-F", "-p", port, "-d", end.link.name,
-                "-x", str(end.link.gid_index(address)),
+                "-x", str(end.link.gid_index(address)), *TIMEOUT,
                 *map(str, options)]
     tcp_port = None if "-R" in options else int(port)
     server = start(pair.b, argv(pair.b, server_ip), user, memlock, cpus[1])
