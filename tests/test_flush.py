@@ -105,7 +105,8 @@ def test_flush(pair):
 @pytest.mark.parametrize("what", ("range", "key", "region", "kind", "none"))
 def test_refused(pair, what):
     """What lies outside, or may not be flushed, or not so."""
-    access = ACCESS if what == "region" else None
+    right = flush_right()
+    access = ACCESS | (0 if what == "region" else right)
     for level in (e.IBV_FLUSH_RANGE, e.IBV_FLUSH_MR):
         if what == "range" and level == e.IBV_FLUSH_MR:
             continue
@@ -118,6 +119,7 @@ def test_refused(pair, what):
 
 def test_not_by_this_queue_pair(pair):
     """A queue pair that does not give the right, or not this one."""
+    flush_right()
     for access, kind in ((0, e.IBV_FLUSH_GLOBAL), (flush_right(), e.IBV_FLUSH_PERSISTENT),
                          (lasting_right(), e.IBV_FLUSH_GLOBAL)):
         with Flushers(pair, qp_access=ACCESS | access) as two:

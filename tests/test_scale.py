@@ -12,6 +12,7 @@ import statistics
 import time
 
 import pytest
+from pyverbs.addr import AH, AHAttr, GlobalRoute
 from pyverbs.cq import CQ
 from pyverbs.mr import MR, MW
 from pyverbs.pd import PD
@@ -103,6 +104,14 @@ def test_shared_queue_limit(node, debug_kernel):
 
 # --- many ------------------------------------------------------------------
 
+def way_home(node):
+    """The address handle of the node itself."""
+    link = node.end.link
+    index = link.gid_index(node.end.ipv4)
+    route = GlobalRoute(dgid=node.context.query_gid(1, index), sgid_index=index)
+    return AH(node.pd, attr=AHAttr(port_num=1, is_global=1, gr=route))
+
+
 KINDS = {
     "qp": (2000, lambda node: QP(node.pd, rc(node))),
     "cq": (2000, lambda node: CQ(node.context, 1)),
@@ -110,6 +119,7 @@ KINDS = {
     "mr": (10000, lambda node: MR(node.pd, 4096, LOCAL, address=node.memory.address)),
     "mw": (10000, lambda node: MW(node.pd, e.IBV_MW_TYPE_2)),
     "pd": (10000, lambda node: PD(node.context)),
+    "ah": (5000, way_home),
 }
 
 
