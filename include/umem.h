@@ -49,7 +49,7 @@ struct umem_resident;
  * @UMEM_READ: it will only be read
  * @UMEM_WRITE: it may be written
  * @UMEM_PERSISTENT: only if all of it can be made to outlive the machine; see
- *		     umem_persist()
+ *		     umem_persist(). Part of an address space only, and not pinned
  */
 enum umem_flags {
 	UMEM_READ	= 0,

@@ -200,17 +200,11 @@ static int do_atomic_write(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 }
 
 /* Storage that fails is not the requester's fault. */
-static int flush_result(int err)
+static int flush_failed(int err)
 {
-	switch (err) {
-	case 0:
-	case -EAGAIN:
+	if (err == -EAGAIN)
 		return err;
-	case -EFAULT:
-		return FAIL_ACCESS;
-	default:
-		return FAIL_OP;
-	}
+	return err == -EFAULT ? FAIL_ACCESS : FAIL_OP;
 }
 
 /*
@@ -242,7 +236,7 @@ static int do_flush(struct urxe_qp *qp, const struct urxe_pkt *pkt,
 				      whole ? mr->length : len, ctx);
 	urxe_mr_put(mr);
 	if (err)
-		return flush_result(err);
+		return flush_failed(err);
 	urxe_answer_empty(qp, pkt->psn);
 	return 0;
 }

@@ -59,8 +59,9 @@ static unsigned int umem_flags(int access)
 
 /*
  * A program that asks for on-demand paging gets it under either policy, and so it is with
- * files that are to be made persistent: those can't be pinned. All of its address space is nothing that could be pinned, and not what an address of 0 and
- * no known length mean otherwise.
+ * files that are to be made persistent: those can't be pinned. All of its address space
+ * is nothing that could be pinned, and not what an address of 0 and no known length mean
+ * otherwise.
  */
 static struct umem *open_umem(struct urxe_dev *dev, u64 start, u64 length,
 			      int access)

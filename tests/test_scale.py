@@ -12,7 +12,7 @@ import statistics
 import time
 
 import pytest
-from pyverbs.addr import AH, AHAttr, GlobalRoute
+from pyverbs.addr import AH
 from pyverbs.cq import CQ
 from pyverbs.mr import MR, MW
 from pyverbs.pd import PD
@@ -39,6 +39,7 @@ def host(link_type):
 @pytest.fixture
 def node(host):
     made = Node(host.a, size=1 << 20)
+    made.way_home = made.way_to(made.identity())
     yield made
     made.close()
 
@@ -104,14 +105,6 @@ def test_shared_queue_limit(node, debug_kernel):
 
 # --- many ------------------------------------------------------------------
 
-def way_home(node):
-    """The address handle of the node itself."""
-    link = node.end.link
-    index = link.gid_index(node.end.ipv4)
-    route = GlobalRoute(dgid=node.context.query_gid(1, index), sgid_index=index)
-    return AH(node.pd, attr=AHAttr(port_num=1, is_global=1, gr=route))
-
-
 KINDS = {
     "qp": (2000, lambda node: QP(node.pd, rc(node))),
     "cq": (2000, lambda node: CQ(node.context, 1)),
@@ -119,7 +112,7 @@ KINDS = {
     "mr": (10000, lambda node: MR(node.pd, 4096, LOCAL, address=node.memory.address)),
     "mw": (10000, lambda node: MW(node.pd, e.IBV_MW_TYPE_2)),
     "pd": (10000, lambda node: PD(node.context)),
-    "ah": (5000, way_home),
+    "ah": (5000, lambda node: AH(node.pd, attr=node.way_home)),
 }
 
 

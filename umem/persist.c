@@ -55,20 +55,22 @@ int umem_persist(struct umem *umem, size_t off, size_t len)
 	unsigned long addr = umem->addr + off;
 	const unsigned long end = addr + len;
 	struct stretch found;
-	int err = 0;
+	int err;
 
 	if (!umem_covers(umem, off, len) || umem->pinned || umem->dmabuf)
 		return -EFAULT;
 	if (!umem_on_owner(umem))
 		return -EAGAIN;
-	for (; !err && addr < end; addr = found.end) {
+	for (; addr < end; addr = found.end) {
 		err = find_stretch(umem->mm, addr, end, &found);
 		if (err)
-			break;
+			return err;
 		/* What was written, and what it takes to find it again. */
 		err = vfs_fsync_range(found.file, found.first, found.last, 1);
 		fput(found.file);
+		if (err)
+			return err;
 	}
-	return err;
+	return 0;
 }
 EXPORT_SYMBOL_GPL(umem_persist);

@@ -39,7 +39,7 @@ static struct umem *create(struct mm_struct *mm, unsigned long addr,
 	struct umem *umem;
 	unsigned long end;
 
-	if (!length || flags & ~(UMEM_WRITE | UMEM_PERSISTENT) ||
+	if (!length || flags & ~UMEM_WRITE ||
 	    check_add_overflow(addr, length, &end))
 		return ERR_PTR(-EINVAL);
 
@@ -85,7 +85,7 @@ static bool vma_fits(const struct vm_area_struct *vma, bool writable)
 }
 
 /* Is every byte of the range mapped now? mmap_lock is held for reading. */
-static int check_vmas(const struct umem *umem, unsigned int flags)
+static int check_vmas(const struct umem *umem, bool persistent)
 {
 	unsigned long addr = umem->addr;
 	const unsigned long end = addr + umem->length;
@@ -97,14 +97,14 @@ static int check_vmas(const struct umem *umem, unsigned int flags)
 		if (!vma || vma->vm_start > addr ||
 		    !vma_fits(vma, umem->writable))
 			return -EFAULT;
-		if ((flags & UMEM_PERSISTENT) && !umem_vma_persists(vma))
+		if (persistent && !umem_vma_persists(vma))
 			return -EINVAL;
 		addr = vma->vm_end;
 	}
 	return 0;
 }
 
-static int check_range(const struct umem *umem, unsigned int flags)
+static int check_range(const struct umem *umem, bool persistent)
 {
 	int err;
 
@@ -113,13 +113,13 @@ static int check_range(const struct umem *umem, unsigned int flags)
 	err = mmap_read_lock_killable(umem->mm);
 	if (err)
 		return err;
-	err = check_vmas(umem, flags);
+	err = check_vmas(umem, persistent);
 	mmap_read_unlock(umem->mm);
 	return err;
 }
 
 static struct umem *create_checked(unsigned long addr, size_t length,
-				   unsigned int flags)
+				   unsigned int flags, bool persistent)
 {
 	struct umem *umem;
 	int err;
@@ -127,7 +127,7 @@ static struct umem *create_checked(unsigned long addr, size_t length,
 	umem = create_here(untagged_addr(addr), length, flags);
 	if (IS_ERR(umem))
 		return umem;
-	err = check_range(umem, flags);
+	err = check_range(umem, persistent);
 	if (err) {
 		destroy(umem);
 		return ERR_PTR(err);
@@ -141,7 +141,7 @@ struct umem *umem_get(struct device *dma_dev, unsigned long addr, size_t length,
 	struct umem *umem;
 	int err;
 
-	umem = create_checked(addr, length, flags);
+	umem = create_checked(addr, length, flags, false);
 	if (IS_ERR(umem))
 		return umem;
 	err = umem_pin(umem, dma_dev, dma_attrs);
@@ -155,22 +155,19 @@ EXPORT_SYMBOL_GPL(umem_get);
 
 struct umem *umem_open(unsigned long addr, size_t length, unsigned int flags)
 {
-	if (length != UMEM_WHOLE_MM)
-		return create_checked(addr, length, flags);
-	return flags & UMEM_PERSISTENT ? ERR_PTR(-EINVAL) :
-					 create_here(addr, length, flags);
+	if (length == UMEM_WHOLE_MM)
+		return create_here(addr, length, flags);
+	return create_checked(addr, length, flags & ~UMEM_PERSISTENT,
+			      flags & UMEM_PERSISTENT);
 }
 EXPORT_SYMBOL_GPL(umem_open);
 
 struct umem *umem_get_dmabuf(int fd, unsigned long offset, size_t length,
 			     unsigned int flags)
 {
-	struct umem *umem;
+	struct umem *umem = create(NULL, offset, length, flags);
 	int err;
 
-	if (flags & UMEM_PERSISTENT)
-		return ERR_PTR(-EINVAL);
-	umem = create(NULL, offset, length, flags);
 	if (IS_ERR(umem))
 		return umem;
 	err = umem_dmabuf_map(umem, fd);
