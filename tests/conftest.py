@@ -147,6 +147,12 @@ def debug_kernel():
 
 
 @pytest.fixture(scope="session")
+def quick(pytestconfig):
+    """Whether what takes long is left out."""
+    return pytestconfig.getoption("--quick")
+
+
+@pytest.fixture(scope="session")
 def where(link_type):
     """Where the ends of a pair can be: rdma_rxe before 7.1 receives in the
     first namespace only."""

@@ -19,7 +19,7 @@ import pytest
 from lab import machine, net, perftest, resources
 from lab.command import run
 from lab.mapping import noise
-from lab.marks import slow_but
+from lab.marks import slow, slow_but
 from lab.programs import Failed, pair_up
 from lab.rc import counters, same
 
@@ -62,7 +62,7 @@ def connect(pair, server_address, client_address, *options, server=(), **how):
 # --- connections -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ("ipv4", "ipv6", "link-local"))
+@pytest.mark.parametrize("family", ("ipv4", "ipv6", slow("link-local")))
 def test_connection(pair, family):
     """Resolution, connection, a message each way, disconnection; and the private data
     of both sides."""
@@ -345,6 +345,7 @@ def test_copied_file(pair, tmp_path):
     assert same(target.read_bytes(), noise(1 << 20))
 
 
+@pytest.mark.slow
 def test_multicast(pair):
     """mckey joins a group by rdma_cm, which is for IPv4 only on a RoCE v2 link."""
     group = "239.7.7.7"

@@ -95,10 +95,10 @@ def quiet(pair, objects):
                      f"{name}: objects of a program that has ended")
 
 
-def test_scribbled_rings(pair, debug_kernel):
+def test_scribbled_rings(pair, debug_kernel, quick):
     """A program that writes at random over every ring while they are in use, of queue
     pairs of each service by turns."""
-    seconds = 60 if debug_kernel else 10
+    seconds = (60 if debug_kernel else 10) // (2 if quick else 1)
     with Two(pair, size=SIZE, depth=8) as (a, b):
         bystander = Bystander(a, b)
         bystander.once()

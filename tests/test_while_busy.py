@@ -137,7 +137,7 @@ CHANGES = {
     "carrier-back": Change(cut_for_a_moment, nothing),
     "renamed": Change(rename, name_back),
 }
-QUICK = ("link-deleted", "module-unloaded")
+QUICK = ("module-unloaded",)
 
 
 # --- traffic -------------------------------------------------------------------------

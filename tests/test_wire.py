@@ -649,6 +649,7 @@ def test_read_answered_again(pair):
         answered(101, b"the word")
 
 
+@pytest.mark.slow
 def test_read_answered_from_the_end(pair):
     """While what is behind a gap arrives the peer is not silent, however long it is at
     that: the requester, with one retry and half a second for each, goes on waiting."""
