@@ -22,7 +22,7 @@ from pyverbs.wr import SendWR
 from lab import net, resources
 from lab.command import TESTS
 from lab.marks import one_host_too
-from lab.rc import Two, e, same
+from lab.rc import Two, counting, e, same
 from lab.verbs import Peer
 from lab.window import ADD_TO_IT, ALL, READ_IT, TYPE_1, TYPE_2, WRITE_IT, Window
 
@@ -137,6 +137,27 @@ def use_both_ways(two, key, offset, length, data):
 
 
 @TYPES
+@TYPES
+def test_unreliable(pair, kind):
+    """Over UC, too, a WRITE gets as far as its window goes, and while it is there. What does
+    not is dropped, and its sender not told."""
+    def write(offset, data, lands):
+        two.a.memory[SCRATCH:SCRATCH + 8] = data
+        with counting(pair.b.link, drop_refused=int(not lands)):
+            assert two.use(WRITE, window.key, offset) == GOOD
+        if lands:
+            net.wait_for(lambda: two.b.memory[offset:offset + 8] == data, 5, "the bytes")
+            wanted[offset:offset + 8] = data
+        assert same(two.b.memory[0:SCRATCH], wanted)
+    wanted = bytearray(SCRATCH)
+    with Windows(pair, service=e.IBV_QPT_UC) as two:
+        window = two.window(kind, offset=1000, length=4000)
+        for offset, lands in ((1000, True), (999, False), (4992, True), (4993, False)):
+            write(offset, b"%08d" % offset, lands)
+        window.mw.close()
+        write(1000, b"too late", False)
+
+
 @pytest.mark.parametrize("right", (READ_IT, WRITE_IT, ADD_TO_IT),
                          ids=("read", "write", "atomic"))
 def test_rights(pair, kind, right):

@@ -131,7 +131,7 @@ def losing(pair, percent):
     for words in nft:
         run(*words, "add table inet hole; add chain inet hole in { type filter hook input "
             "priority 0 ; }; add rule inet hole in udp dport 4791 "
-            f"numgen random mod 100 < {percent} drop")
+            f"meta random < {percent * 2 ** 32 // 100} drop")
     try:
         yield
     finally:

@@ -21,6 +21,8 @@ from lab.tracing import traced
 BATCH = 64
 # The bytes are taken when they are posted, so no page has to come when they are sent.
 INLINE = e.IBV_SEND_SIGNALED | e.IBV_SEND_INLINE
+# A receiver's RNR timer: long enough to post a batch one by one.
+HALF_A_SECOND = 31
 
 
 PAIR_MTU = net.WIDE
@@ -60,7 +62,7 @@ def test_posts_much(pair, qps):
 def test_posts_and_posts(pair):
     """What is posted one by one while nothing may be sent leaves together: here behind
     a message that the receiver is not ready for. No post waits for that."""
-    with Two(pair, size=4096, depth=2 * BATCH, timeout=0, rnr_timer=24) as (a, b):
+    with Two(pair, size=4096, depth=2 * BATCH, timeout=0, rnr_timer=HALF_A_SECOND) as (a, b):
         peer = b.identity()
         with gains(pair.ends) as gained:
             before = counters(pair.a.link)["rx_rnr_nak"]
