@@ -137,7 +137,6 @@ def use_both_ways(two, key, offset, length, data):
 
 
 @TYPES
-@TYPES
 def test_unreliable(pair, kind):
     """Over UC, too, a WRITE gets as far as its window goes, and while it is there. What does
     not is dropped, and its sender not told."""
@@ -158,6 +157,7 @@ def test_unreliable(pair, kind):
         write(1000, b"too late", False)
 
 
+@TYPES
 @pytest.mark.parametrize("right", (READ_IT, WRITE_IT, ADD_TO_IT),
                          ids=("read", "write", "atomic"))
 def test_rights(pair, kind, right):
