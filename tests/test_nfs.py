@@ -62,7 +62,7 @@ def test_link_goes_under_load(pair, places, side):
         end.link.delete()
         assert copying.poll() is None, "it was over before"
         end.add_link(link_type).gid_index(end.ipv4)
-        assert copying.wait(300) == 0
+        assert copying.wait(300 * machine.PATIENCE) == 0
         assert same(original, shared / "copy")
 
 
@@ -71,7 +71,8 @@ def write_and_compare(places, network, server):
     shared, mounted, original = places
     with nfs.exported(shared, network):
         with nfs.mounted(server, mounted):
-            run("cp", str(original), str(mounted / "copy"), timeout=300)
+            run("cp", str(original), str(mounted / "copy"),
+                timeout=300 * machine.PATIENCE)
             assert same(original, shared / "copy")
             machine.drop_caches()
             assert same(original, mounted / "copy")

@@ -14,6 +14,8 @@ CGROUPS = "/sys/fs/cgroup"
 KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
 # Whether it checks itself, and is slow because of it.
 DEBUG = os.uname().release.endswith("-debug")
+# Times as long may take there what moves many bytes: it does 20 MB/s, and with rdma_rxe one.
+PATIENCE = 5 if DEBUG else 1
 
 
 def memory():

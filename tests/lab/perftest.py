@@ -8,16 +8,15 @@ import threading
 
 from lab import command
 from lab.command import as_user, memory
-from lab.machine import DEBUG
+from lab.machine import DEBUG, PATIENCE
 from lab.net import wait_for
 
 # What -a measures.
 ALL_SIZES = [2 ** n for n in range(1, 24)]
 # By a kernel where nobody listens.
 NOT_YET = "RDMA_CM_EVENT_REJECTED; error: 8"
-# Times as long may take where the kernel checks itself, and moves 20 MB/s. So may a peer's
-# answer: 0.5 s instead of a sixteenth of a second, where sixteen QPs have two processors.
-PATIENCE = 5 if DEBUG else 1
+# Where the kernel checks itself and sixteen QPs have two processors, a peer's answer may take
+# 0.5 s, not just a sixteenth of a second.
 TIMEOUT = ("-u", "17") if DEBUG else ()
 
 _ports = itertools.count(18600)
