@@ -2,6 +2,7 @@
 /*
  * Doorbells: whether what is posted leaves in the call that says so.
  */
+#include <linux/cpumask.h>
 #include <linux/irqflags.h>
 #include <linux/minmax.h>
 #include <linux/preempt.h>
@@ -41,12 +42,14 @@ static bool has_polled(struct urxe_doorbell *bell, struct urxe_cq *cq)
 	return true;
 }
 
+/* A worker on the only processor there is would take it from the caller at each doorbell. */
 static bool is_stream(struct urxe_qp *qp)
 {
 	struct urxe_doorbell *bell = &qp->doorbell;
 	u32 streak = min_t(u32, READ_ONCE(bell->streak) + 1, STREAK_MAX);
 
-	if (!(qp->service & OP_RC) || READ_ONCE(bell->refers))
+	if (!(qp->service & OP_RC) || READ_ONCE(bell->refers) ||
+	    num_online_cpus() == 1)
 		return false;
 	if (depth(&qp->sq) > STREAM_DEPTH)
 		return true;
