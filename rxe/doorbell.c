@@ -42,7 +42,6 @@ static bool has_polled(struct urxe_doorbell *bell, struct urxe_cq *cq)
 	return true;
 }
 
-/* A worker on the only processor there is would take it from the caller at each doorbell. */
 static bool is_stream(struct urxe_qp *qp)
 {
 	struct urxe_doorbell *bell = &qp->doorbell;

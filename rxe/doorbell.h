@@ -37,7 +37,8 @@ struct urxe_doorbell {
  * is posted meanwhile goes into one batch. Not where the bytes are only referred to,
  * since nobody but the caller reaches his memory without a detour; nor for UC and UD,
  * where nothing is acknowledged, and the time that sending takes is all that slows
- * down a consumer.
+ * down a consumer; nor on the only processor there is, which a worker would take from
+ * the caller at each doorbell.
  * Context: any.
  */
 void urxe_doorbell_ring(struct urxe_qp *qp);

@@ -18,6 +18,8 @@ from lab.command import run
 from lab.marks import slow
 
 MEGABYTE = 10 ** 6
+# A copy's time, in seconds.
+ENOUGH = 300 * machine.PATIENCE
 
 # rdma_rxe does.
 pytestmark = pytest.mark.pins
@@ -62,7 +64,7 @@ def test_link_goes_under_load(pair, places, side):
         end.link.delete()
         assert copying.poll() is None, "it was over before"
         end.add_link(link_type).gid_index(end.ipv4)
-        assert copying.wait(300 * machine.PATIENCE) == 0
+        assert copying.wait(ENOUGH) == 0
         assert same(original, shared / "copy")
 
 
@@ -71,8 +73,7 @@ def write_and_compare(places, network, server):
     shared, mounted, original = places
     with nfs.exported(shared, network):
         with nfs.mounted(server, mounted):
-            run("cp", str(original), str(mounted / "copy"),
-                timeout=300 * machine.PATIENCE)
+            run("cp", str(original), str(mounted / "copy"), timeout=ENOUGH)
             assert same(original, shared / "copy")
             machine.drop_caches()
             assert same(original, mounted / "copy")
